@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from ..common.units import duration, size_text
 from ..contract import events
 from ..contract.hints import as_options
+from ..contract.untrusted import in_a_line
 
 _BAR = "{desc}: {percentage:3.0f}%|{bar}|"
 _COLUMNS = 100
@@ -134,6 +135,41 @@ class Person:
             self._print(as_options(event.message))
         else:
             print(self._ending(event), flush=True)
+
+
+class OpenJobDescription:
+    """Lines on standard output by which a farm's worker follows a task (Open Job Description, 2023-09).
+
+    `ending` is as for `Person`.
+    """
+
+    def __init__(self, *, ending: Callable[[events.Done], str] | None = None) -> None:
+        self._ending = ending or _ending
+        self._lock, self._percent, self._ended = threading.Lock(), -1, False
+
+    def __call__(self, event: events.Event) -> None:
+        """Print one event; events after `Error` or `Done` are ignored."""
+        with self._lock:
+            if self._ended:
+                return
+            if isinstance(event, events.Stage):
+                self._print("status", event.label)
+            elif isinstance(event, events.Progress) and (percent := int(100 * event.fraction)) > self._percent:
+                self._percent = percent
+                self._print("progress", f"{percent}.0")
+            elif isinstance(event, events.Warning):
+                print(f"Warning: {in_a_line(as_options(event.message), most=2000)}", flush=True)
+            elif isinstance(event, events.Error):
+                self._ended = True
+                self._print("fail", as_options(event.message))
+            elif isinstance(event, events.Done):
+                self._ended = True
+                self._print("progress", "100.0")
+                self._print("status", self._ending(event))
+
+    @staticmethod
+    def _print(what: str, text: str) -> None:
+        print(f"openjd_{what}: {in_a_line(text, most=2000)}", flush=True)
 
 
 def _ending(event: events.Done) -> str:

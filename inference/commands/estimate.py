@@ -23,13 +23,26 @@ from .numbers import whole_number
 if TYPE_CHECKING:
     from ..run.stop import Stop
 
+_CHUNKS = re.compile(r"([0-9]{1,7})(?:-([0-9]{1,7}))?")
+_MOST_CHUNKS = 1_000_000
 _RANGE = re.compile(r"([0-9]{1,18})(?:\s*-\s*([0-9]{1,18}))?")
 
 
 def add_to(verbs: argparse._SubParsersAction) -> None:
     """Add the verb to the command line."""
     verb = verbs.add_parser("estimate", help="estimate the depth of a clip", description=__doc__.split(": ", 1)[1])
-    verb.add_argument("clip", metavar="CLIP", nargs="?", help="a movie, a folder of frames, or one frame of a sequence")
+    add_job_options(verb)
+    verb.add_argument("--planned", metavar="DIR", help="do chunks of the plan in a folder; CLIP is where it lies here")
+    verb.add_argument("--chunks", metavar="A-B", help="with --planned: their numbers, such as 3,5-7 (default: all)")
+    stoppable.add_options(verb)
+    verb.set_defaults(run=run, prints=False)
+
+
+def add_job_options(verb: argparse.ArgumentParser, *, with_clip: bool = True) -> None:
+    """Add the options that describe an estimate."""
+    if with_clip:
+        what = "a movie, a folder of frames, or one frame of a sequence"
+        verb.add_argument("clip", metavar="CLIP", nargs="?", help=what)
     verb.add_argument("--output", metavar="DIR", help="folder for the depth sequence; created if needed")
     verb.add_argument(
         "--estimator", metavar="NAME", help=f"a name that the command estimators lists (default: {Job.estimator})"
@@ -72,8 +85,6 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
     verb.add_argument("--mattes", metavar="DIR", help="folder of mattes, white where objects move")
     verb.add_argument("--overwrite", action="store_true", help="replace a finished depth sequence in the output folder")
     verb.add_argument("--job", metavar="FILE", help="a job file instead of CLIP and its options")
-    stoppable.add_options(verb)
-    verb.set_defaults(run=run, prints=False)
 
 
 def add_source_options(verb: argparse.ArgumentParser) -> None:
@@ -101,10 +112,24 @@ def run(options: argparse.Namespace) -> int:
     begun = time.monotonic()
     os.environ["HF_HUB_OFFLINE"] = "1"  # missing weights are reported; no library may download any
 
+    def chunks(display: Display, asked: Stop) -> events.Done:
+        from ..farm.chunks import do_all
+
+        _refuse_options(options, "--planned", "the plan", {"clip", "mattes"})
+        numbers = None if options.chunks is None else numbers_of(options.chunks)
+        folder = Path(options.planned).absolute()
+        frames = do_all(
+            folder, numbers, emit=display, cancelled=asked, clip=options.clip, mattes=_absolute(options.mattes)
+        )
+        spent = time.monotonic() - begun
+        return events.Done(folder=str(folder), frames=frames, seconds=spent, peak_bytes=_peak_bytes())
+
     def work(display: Display, asked: Stop) -> events.Done:
         from ..run.runner import estimate
 
-        job = _job(options)
+        if options.chunks is not None:
+            raise Failure(exit_codes.USAGE, "--chunks needs --planned DIR.")
+        job = job_of(options, "estimate")
         output = Path(job.output).absolute()
         made = leftovers.missing_folders(output)
         # before the last one, which may block on a slow reader
@@ -114,7 +139,21 @@ def run(options: argparse.Namespace) -> int:
         spent = time.monotonic() - begun
         return events.Done(folder=str(output), frames=frames, seconds=spent, peak_bytes=_peak_bytes())
 
+    if options.planned:
+        return stoppable.run(options, chunks, ending=lambda done: f"The chunks in {done.folder} are done.")
     return stoppable.run(options, work)
+
+
+def numbers_of(text: str) -> list[int]:
+    """The numbers of chunks in a text such as ``3,5-7``; a `Failure` (USAGE) for other text."""
+    found: dict[int, None] = {}
+    for part in text.split(","):
+        match = _CHUNKS.fullmatch(part.strip())
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if last < first or last - first >= _MOST_CHUNKS:
+            raise Failure(exit_codes.USAGE, f"--chunks takes numbers such as 3,5-7, not '{text}'.")
+        found |= dict.fromkeys(range(first, last + 1))
+    return list(found)
 
 
 def _peak_bytes() -> int:
@@ -130,11 +169,12 @@ def _peak_bytes() -> int:
     return sum(unit * resource.getrusage(user).ru_maxrss for user in users)
 
 
-def _job(options: argparse.Namespace) -> Job:
+def job_of(options: argparse.Namespace, command: str) -> Job:
+    """The job that a command's options describe; a `Failure` (USAGE) or JobError where they do not."""
     if options.job:
         return job_of_file(options)
     if not options.clip or not options.output:
-        raise Failure(exit_codes.USAGE, "The command estimate needs a CLIP and --output DIR, or --job FILE.")
+        raise Failure(exit_codes.USAGE, f"The command {command} needs a CLIP and --output DIR, or --job FILE.")
     from ..run import automatic
     from ..run.checks import parse_parameters
 
@@ -174,13 +214,18 @@ def job_of_clip(options: argparse.Namespace) -> Job:
 
 def job_of_file(options: argparse.Namespace) -> Job:
     """The job in the file that the option ``--job`` names; `Failure` (USAGE) where other options describe one too."""
-    for name in ("clip", *sorted(OF_A_JOB - {"output", "overwrite"}), "parameter"):
-        value = getattr(options, name, None)
-        if value or (value == 0 and value is not False):
-            shown = "CLIP" if name == "clip" else f"--{name.replace('_', '-')}"
-            raise Failure(exit_codes.USAGE, f"{shown} cannot be combined with --job: the job file describes the clip.")
+    _refuse_options(options, "--job", "the job file", {"output", "overwrite"})
     job = load(options.job)
     return with_output(job, str(Path(options.output).absolute())) if options.output else job
+
+
+def _refuse_options(options: argparse.Namespace, other: str, what: str, allowed: set[str]) -> None:
+    """Raise a `Failure` (USAGE) for options of a job beside one that names a whole job."""
+    for name in ("clip", *sorted(OF_A_JOB), "parameter"):
+        value = getattr(options, name, None)
+        if name not in allowed and (value or (value == 0 and value is not False)):
+            shown = "CLIP" if name == "clip" else f"--{name.replace('_', '-')}"
+            raise Failure(exit_codes.USAGE, f"{shown} cannot be combined with {other}: {what} describes the clip.")
 
 
 def frame_range(text: str | None) -> tuple[int | None, int | None]:

@@ -14,7 +14,7 @@ from typing import NoReturn
 from ..common import caches
 from ..contract import environment, events, exit_codes
 from ..contract.untrusted import in_a_line
-from . import doctor, estimate, estimators, evaluate, export, install, matte, models, streams
+from . import doctor, estimate, estimators, evaluate, export, farm, install, matte, models, streams
 
 _EPILOG = f"""exit codes:
   {exit_codes.OK:3}  success
@@ -24,6 +24,8 @@ _EPILOG = f"""exit codes:
   {exit_codes.BAD_CLIP:3}  the clip cannot be read
   {exit_codes.BAD_OUTPUT:3}  the output folder is in use, already finished, read-only or full
   {exit_codes.MISSING:3}  a package, weights or a device is missing
+  {exit_codes.EARLY:3}  the chunk's phase cannot begin yet; try again later
+  {exit_codes.INCOMPLETE:3}  chunks are missing or damaged; do those that the message lists, and merge again
   {exit_codes.CANCELLED:3}  cancelled; finished work is kept, and the same command resumes
 """
 
@@ -55,7 +57,7 @@ def build() -> argparse.ArgumentParser:
     )
     parser.set_defaults(prints=True)
     verbs = parser.add_subparsers(metavar="VERB", required=True)
-    for verb in (estimate, export, matte, estimators, models, install, doctor, evaluate):
+    for verb in (estimate, export, farm, matte, estimators, models, install, doctor, evaluate):
         verb.add_to(verbs)
     for sub in verbs.choices.values():
         sub.epilog, sub.formatter_class = _EPILOG, argparse.RawDescriptionHelpFormatter

@@ -12,17 +12,21 @@ from ..common import failures
 from ..common.failures import Failure
 from ..contract import events, exit_codes, packages
 from ..contract.web_address import hide_secrets
-from .display import Display, Lines, Person
+from .display import Display, Lines, OpenJobDescription, Person
 
 if TYPE_CHECKING:
     from ..run.stop import Stop
 
+OPENJD = "openjd"
 Work = Callable[[Display, "Stop"], events.Done]
 
 
 def add_options(verb: argparse.ArgumentParser) -> None:
     """Add the options for programs that start the verb."""
     verb.add_argument("--events", action="store_true", help="print one JSON object a line instead of progress")
+    verb.add_argument(
+        "--progress", choices=(OPENJD,), help="print progress and errors as a render farm's Open Job Description does"
+    )
     verb.add_argument("--parent-pipe", action="store_true", help="cancel when standard input closes")
 
 
@@ -37,7 +41,11 @@ def run(options: argparse.Namespace, work: Work, *, ending: Callable[[events.Don
         for each in stops:
             each.request()
 
-    display: Display = Lines(on_closed=stop_all) if options.events else Person(ending=ending)
+    display: Display = Person(ending=ending)
+    if options.events:
+        display = Lines(on_closed=stop_all)
+    elif getattr(options, "progress", None) == OPENJD:
+        display = OpenJobDescription(ending=ending)
     try:
         _need_packages()
         from ..common import lock

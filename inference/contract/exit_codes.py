@@ -17,6 +17,10 @@ BAD_OUTPUT = 5
 """The output folder cannot be written: it is locked, finished already, read-only or full."""
 MISSING = 6
 """A package, weights or a device that the estimator needs is missing."""
+EARLY = 7
+"""A chunk's phase cannot begin yet, since chunks of the one before are missing; try again later."""
+INCOMPLETE = 8
+"""Chunks are missing or damaged, which the message lists; do them, then merge again."""
 CANCELLED = 130
 """The run was cancelled; finished work is saved."""
 

@@ -20,7 +20,7 @@ CLIP = "clip"
 """Folder, in the scratch folder, of the clip's frames at processing resolution."""
 CLIP_FILES = ("frames.u8", "frames.json")
 """The files in it."""
-_NOTES = ("frames.json", STATE)
+_NOTES = ("frames.json", STATE, "plan.json")
 """Files that only describe others."""
 MAPS = ("disparity.####.exr", "confidence.####.exr")
 """The files of a depth sequence's maps."""
@@ -30,7 +30,12 @@ SHOT = "shot.####-####/"
 """Folder, in the scratch folder, of the estimator's own files."""
 LEARNED = "network"
 """Folder, in a shot's, of the maps of the network that completes its depth."""
+PLAN = "plan.json"
+"""Name of the file, in the scratch folder, of a job's division into chunks."""
+CHUNKS = "chunks"
+"""Folder, in the scratch folder, of what processes note and log of the chunks that they do."""
 FILES = (
+    *(PLAN, f"{CHUNKS}/######.json", f"{CHUNKS}/######.log"),
     *(STATE, *(f"{CLIP}/{name}" for name in CLIP_FILES), SHOT),
     *(f"{folder}/{name}" for folder in ("low", "new", f"{SHOT}{LEARNED}") for name in MAPS),
 )

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import re
+import secrets
 import shutil
 import stat
 import sys
@@ -170,21 +171,42 @@ def create(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def atomic(path: str | Path, *, via: str | Path | None = None) -> Iterator[Path]:
+def atomic(path: str | Path, *, via: str | Path | None = None, keep: bool = False) -> Iterator[Path]:
     """Write a file of ours under a temporary name, and rename it once it is complete and on disk.
 
     Yields the temporary name, with the same suffix, which the block writes: beside `path`, or in the folder `via` on
-    the same disk. If the file cannot be written, the temporary file is deleted and `path` is unchanged.
+    the same disk. If the file cannot be written, the temporary file is deleted and `path` is unchanged. Two processes
+    may write one file at the same time, on different computers too: `path` is always the whole file of one of them,
+    with `keep` that of the first.
     """
     path = Path(path)
-    temporary = Path(via or path.parent) / f"{TEMPORARY}{os.getpid()}-{path.name}"
+    # computers that share a disk may give two processes one number
+    temporary = Path(via or path.parent) / f"{TEMPORARY}{os.getpid()}{secrets.randbelow(10**9):09d}-{path.name}"
     create(temporary)
     try:
         yield temporary
         sync(temporary)
-        os.replace(temporary, path)
+        if keep:
+            _rename_to_new(temporary, path)
+        else:
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _rename_to_new(temporary: Path, path: Path) -> None:
+    """Give a file its final name unless another has it already."""
+    with contextlib.suppress(FileExistsError):
+        if os.name == "nt":
+            os.rename(temporary, path)  # noqa: PTH104  raises where the name is taken, on Windows alone
+            return
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            raise
+        except OSError:  # a disk without hard links
+            if not os.path.lexists(path):
+                os.replace(temporary, path)
 
 
 def sync(path: Path) -> None:
@@ -193,9 +215,9 @@ def sync(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def save_text(path: str | Path, text: str) -> None:
-    """Write a text file of ours in one step."""
-    with atomic(path) as temporary:
+def save_text(path: str | Path, text: str, *, keep: bool = False) -> None:
+    """Write a text file of ours in one step; with `keep`, unless it is there already."""
+    with atomic(path, keep=keep) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
@@ -219,24 +241,27 @@ def lock(descriptor: int) -> bool:
     return True
 
 
-def check(folder: Path, names: Names) -> None:
+def check(folder: Path, names: Names, *, folders_only: bool = False) -> None:
     """Make sure that the files and folders with our names in a folder are ones, and not links (`PathConflict`).
 
-    A file with hard links (some backups make them) is replaced by a copy.
+    A file with hard links (some backups make them) is replaced by a copy. `folders_only` : files are left alone, which
+    suits processes that share a folder and only ever add files, by `atomic`.
     """
-    _check(folder, (), names)
+    _check(folder, (), names, folders_only)
 
 
-def _check(folder: Path, inside: tuple[str, ...], names: Names) -> None:
+def _check(folder: Path, inside: tuple[str, ...], names: Names, folders_only: bool) -> None:
     for path in list(folder.iterdir()):
         parts = (*inside, path.name)
+        if folders_only and not names.has_folder(parts):
+            continue
         try:
             facts = os.lstat(path)
         except FileNotFoundError:
             continue
         if names.has_folder(parts):
             _need_folder(path, facts)
-            _check(path, parts, names)
+            _check(path, parts, names, folders_only)
         elif names.has_file(parts):
             _need_file(path, facts)
             if facts.st_nlink > 1:

@@ -4,6 +4,11 @@ A folder under ``inference/estimators/`` is an estimator when its ``__init__.py`
 ``estimate``, called with a `Shot` and returning a `ShotResult`. Where facts depend on the parameters in a way that a
 `Variant` cannot describe, it also has ``info_for``, called with all parameters and ``has_mattes`` (whether the job has
 mattes of its own) and returning the `EstimatorInfo` of such a run, or raising a `Failure` for what excludes each other.
+
+Where parts of the work on a shot can be done by processes of their own, on several computers that share a disk, it also
+has ``phases``, called with a `Shot` and returning its `Phase`s in order. What they save in `Shot.scratch` are the
+checkpoints that ``estimate`` resumes from, which does all that they left and so has the same result.
+
 The registry imports every estimator to list them, so an ``__init__.py`` must not import heavy packages: ``estimate``
 does that when it is called.
 """
@@ -65,6 +70,23 @@ class Variant:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What an estimate takes, about, at the default size; 0: unknown.
+
+    Attributes
+    ----------
+    frame_seconds : float
+        On two CPU cores, or on a GPU for an estimator that needs one.
+    memory, gpu_memory : float
+        Host memory, and a GPU's where one is used, in GB.
+    """
+
+    frame_seconds: float = 0.0
+    memory: float = 0.0
+    gpu_memory: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class EstimatorInfo:
     """The facts of an estimator.
 
@@ -104,6 +126,7 @@ class EstimatorInfo:
         Position in lists, ascending: the order in which an artist should try the estimators.
     presets : tuple of Preset
         Draft, Standard and Fine.
+    cost : Cost
     preview_frames : int
         How many frames show what the estimator makes of a clip, such as its window.
     scratch_files : tuple of str
@@ -132,6 +155,7 @@ class EstimatorInfo:
     variants: tuple[Variant, ...] = ()
     place: int = 100
     presets: tuple[Preset, ...] = (STANDARD,)
+    cost: Cost = Cost()
     preview_frames: int = 24
     scratch_files: tuple[str, ...] = ()
 
@@ -243,6 +267,32 @@ class Shot:
     learned: LearnedDepth | None = None
     lens_tag: tuple[float, float] | None = None
     warn: Callable[[str], None] = field(default=lambda message: None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """A part of the work on a shot, in units that are independent of each other and of how many are done at once.
+
+    Attributes
+    ----------
+    name, label : str
+        One word, and a name for the artist.
+    kind : 'shot', 'window' or 'frame'
+        What a unit is: the whole shot, a window of frames, or a frame.
+    units : int
+        How many there are; of frames, as many as the shot has, some of which may need no work.
+    work : float
+        Its share of the estimator's time for the shot, about.
+    run : callable
+        Does a range of units, apart from those with a saved result, and returns the files of all their results.
+    """
+
+    name: str
+    label: str
+    kind: Literal["shot", "window", "frame"]
+    units: int
+    work: float
+    run: Callable[[range], Sequence[Path]]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,14 +6,14 @@ import contextlib
 import importlib
 import pkgutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import estimators
 from ..common.failures import Failure
 from ..contract import exit_codes
 from ..contract.leftovers import SHOT
-from .base import EstimatorInfo, Shot, ShotResult
+from .base import EstimatorInfo, Phase, Shot, ShotResult
 
 Estimate = Callable[[Shot], ShotResult]
 
@@ -79,6 +79,12 @@ def info_for(name: str, parameters: dict[str, Any], *, has_mattes: bool = False)
 def function(name: str) -> Estimate:
     """The function that estimates a shot; errors as for `info`."""
     return _module(name).estimate
+
+
+def phases(name: str, shot: Shot) -> Sequence[Phase]:
+    """The phases of an estimator's work on a shot, in order; none where it is done as a whole. Errors as for `info`."""
+    own = getattr(_module(name), "phases", None)
+    return own(shot) if own else ()
 
 
 def _module(name: str) -> Any:

@@ -110,6 +110,10 @@ class Prepared:
             shown.append(shown[-1] if shown and number in self.repeats else len(shown))
         return tuple(shown)
 
+    def label(self, index: int) -> str:
+        """The name of a shot for the artist, such as ``shot 2 of 3``; empty if there is only one."""
+        return f"shot {index + 1} of {len(self.shots)}" if len(self.shots) > 1 else ""
+
     def frames(self, first: int, last: int) -> CachedFrames:
         """The frames `first` to `last`, both included, by random access."""
         if not self.first_frame <= first <= last <= self.last_frame:
@@ -191,6 +195,24 @@ def prepare(
         save_json(folder / _STATE, _State(found=found))
     else:
         progress(total, total)
+    return _prepared((first, last), size, pixels, cuts, found)
+
+
+def cached(
+    first: int, last: int, size: tuple[int, int], folder: str | Path, *, cuts: tuple[int, ...] | None
+) -> Prepared | None:
+    """What `prepare` has made of the same arguments, without the clip; None where it is not whole."""
+    pixels, found = Path(folder) / _PIXELS, _load_state(Path(folder)).found
+    whole = (last - first + 1) * size[0] * size[1] * 3
+    if found is None or not found.is_within(first, last) or not pixels.is_file() or pixels.stat().st_size != whole:
+        return None
+    return _prepared((first, last), size, pixels, cuts, found)
+
+
+def _prepared(
+    frames: tuple[int, int], size: tuple[int, int], pixels: Path, cuts: tuple[int, ...] | None, found: _Found
+) -> Prepared:
+    first, last = frames
     return Prepared(
         first_frame=first,
         last_frame=last,

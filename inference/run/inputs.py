@@ -137,6 +137,11 @@ class Inputs:
             facts["given"] = dict(given)
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
+    def files_key(self) -> str:
+        """A hash of the clip's files, and of the mattes, by name, size and modification time, wherever they lie."""
+        facts = [self._identity(path) for path in self._found if path != self._config]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
     def _identity(self, path: Path) -> list[object]:
         _, facts = self._found[path]
         return [path.name, *((facts.size, facts.written) if facts else ())]

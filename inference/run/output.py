@@ -118,12 +118,14 @@ class Output:
         Folder for the maps, under their final names.
     confidence : bool
         Whether frames have confidence maps.
+
+    One without a lock is a piece of a job's, whose state other processes have too: it saves none.
     """
 
     def __init__(
         self,
         folder: Path,
-        held: lock.Lock,
+        held: lock.Lock | None,
         current: State,
         *,
         size: tuple[int, int],
@@ -146,6 +148,10 @@ class Output:
     def seconds(self) -> float:
         """Seconds spent on the job, over all runs."""
         return self._before + time.monotonic() - self._started
+
+    def count_seconds(self, seconds: float) -> None:
+        """Count the time that other processes have spent on the job."""
+        self._before += seconds
 
     def finished_shots(self, first: int, last: int, *, check: Callable[[], None]) -> tuple[Shot, ...] | None:
         """What an earlier run has made of a shot: itself, or its parts; None if that is not whole, or maps are damaged.
@@ -171,7 +177,7 @@ class Output:
 
     def save_rest(self) -> None:
         """Save the shots that were finished since the state was saved, at the end of a run, whatever it ends by."""
-        if not self._is_saved and self.lock.is_ours():
+        if not self._is_saved and self.lock is not None and self.lock.is_ours():
             with contextlib.suppress(OSError):
                 self._save()
 
@@ -194,7 +200,7 @@ class Output:
         Failure
             FAILED: maps or the lock were removed during the run. An earlier result stays complete.
         """
-        if not self.lock.is_ours():
+        if self.lock is None or not self.lock.is_ours():
             raise Failure(
                 exit_codes.FAILED,
                 f"The lock of {self.folder} was removed during the run, so another run may be writing there.",
@@ -240,6 +246,8 @@ class Output:
             self._save()
 
     def _save(self, **changes: Any) -> None:
+        if self.lock is None:
+            return
         begun = time.monotonic()
         self.state = replace(self.state, seconds=self.seconds(), **changes)
         write_state(self.state, self.scratch)

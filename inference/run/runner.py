@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,14 @@ from typing import Any
 from ..common import devices
 from ..common.failures import Cancelled, ClipError, Failure, is_of_files, unwritable
 from ..contract import depth_sequence, events, exit_codes, leftovers, packages
-from ..contract.camera import Camera
-from ..contract.depth_sequence import DepthSequence, Quantity
+from ..contract.depth_sequence import DepthSequence, Quantity, Weights
 from ..contract.job import Job, Source, check_cuts, shot_starts, validate
+from ..contract.records import Word
 from ..estimators.base import EstimatorInfo
 from ..media import processing_size
 from ..media.clip import Clip, open_clip
 from ..media.mattes import mattes
+from ..media.processing_size import Prepared
 from . import automatic, checks, inputs, output, shots
 from .output import Output, State
 
@@ -45,6 +46,70 @@ def estimate(
         The job cannot be run; the clip cannot be read.
     Cancelled
     """
+    with opened(job, emit=emit, cancelled=cancelled, overwrite=overwrite) as run:
+        return finish(run, _all_shots(run, prepare(run)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A job that has passed its checks, with its clip and its output folder open.
+
+    Attributes
+    ----------
+    task : shots.Task
+    clip : Clip
+    read : inputs.Inputs
+    source : Source
+        The job's, with the values that it leaves open.
+    first, last : int
+        Frames, both included.
+    size : (width, height)
+        Processing resolution.
+    provenance : Provenance
+    """
+
+    task: shots.Task
+    clip: Clip
+    read: inputs.Inputs
+    source: Source
+    first: int
+    last: int
+    size: tuple[int, int]
+    provenance: Provenance
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """What a result is made with.
+
+    Attributes
+    ----------
+    key : str
+        `inputs.Inputs.key`.
+    fingerprint : str
+        `Job.fingerprint`.
+    device : str
+        The name of the device that computes.
+    weights : tuple of Weights
+    versions : dict of str to str
+        Of Fathom and of packages.
+    """
+
+    key: Word
+    fingerprint: Word
+    device: Word
+    weights: tuple[Weights, ...]
+    versions: dict[str, str]
+
+
+@contextlib.contextmanager
+def opened(
+    job: Job, *, emit: Emit, cancelled: Callable[[], bool], overwrite: bool, provenance: Provenance | None = None
+) -> Iterator[Run]:
+    """Check a job, open its clip, and lock its output folder; `estimate` has the parameters and errors.
+
+    `provenance` is that of work which this run is to complete, whichever computers did it; None: of this run.
+    """
     started = time.monotonic()
     validate(job)
     folder = Path(job.output).absolute()
@@ -60,8 +125,8 @@ def estimate(
     def reading(label: str) -> None:
         emit(events.Stage(name="weights", label=f"Checking {label}"))
 
-    weights = choice.require(check=check, reading=reading)
-    for each in choice.used:
+    weights = provenance.weights if provenance else choice.require(check=check, reading=reading)
+    for each in choice.used if provenance is None else ():
         checks.warn_of_idle_gpu(each, parameters, emit)
     noted = inputs.note(job)
     with open_clip(job.source, job.first_frame, job.last_frame) as clip:
@@ -80,20 +145,22 @@ def estimate(
             mattes(job.mattes, first, last, size)  # raises an error for missing mattes before any work is done
         read = inputs.Inputs(job, noted, first=first, last=last, sequences=[str(parameters[name]) for name in given])
         plate = (clip.width, clip.height)
-        wanted = plate if job.full_size else size
-        key = read.key(
-            versions=_versions(choice.used), device=_device(choice.used, parameters), weights=weights, given=given
-        )
+        if provenance is None:
+            made_with, device = versions(choice.used), device_name(choice.used, parameters)
+            key = read.key(versions=made_with, device=device, weights=weights, given=given)
+            provenance = Provenance(
+                key=key, fingerprint=job.fingerprint(), device=device, weights=weights, versions=made_with
+            )
         with output.opened(
             folder,
             State(
-                key=key,
-                fingerprint=job.fingerprint(),
+                key=provenance.key,
+                fingerprint=provenance.fingerprint,
                 plate=depth_sequence.plate_file(job.source),
                 first_frame=first,
                 last_frame=last,
             ),
-            size=wanted,
+            size=plate if job.full_size else size,
             confidence=info.has_confidence,
             overwrite=overwrite,
             emit=emit,
@@ -102,40 +169,58 @@ def estimate(
             checks.warn_of_little_room(folder, out.needed_bytes(), emit)
             with _leaving_what_counts(out, read):
                 check()
-                task = shots.Task(job=job, choice=choice, clip=clip, out=out, check=check)
-                done = _all_shots(task, read, first, last, size)
-                if not any(shot.status == "done" for shot in done):
-                    out.abandon()
-                    raise _all_refused(done)
-                done, quantity = _with_common_quantity(done, info)
-                sequence = DepthSequence(
-                    source=source,
-                    first_frame=first,
-                    last_frame=last,
-                    width=wanted[0],
-                    height=wanted[1],
-                    quantity=quantity,
-                    unit=info.unit,
-                    shots=done,
-                    estimator=info.name,
-                    fingerprint=job.fingerprint(),
-                    confidence=info.confidence_meaning if info.has_confidence else None,
-                    parameters={} if choice.is_automatic else parameters,
-                    seed=job.seed,
-                    weights=weights,
-                    versions=_versions(choice.used),
-                    seconds=round(out.seconds(), 2),
-                    size=job.size,
-                    processing_size=size,
-                    full_size=job.full_size,
-                    cuts=job.cuts,
-                    focal_length=job.camera.focal_length if job.camera and not job.camera.poses else None,
-                    camera=job.camera.origin or "poses" if job.camera and job.camera.poses else "",
+                task = shots.Task(
+                    job=job, choice=choice, plate=plate, clip=clip, lens_tag=clip.lens_tag, out=out, check=check
                 )
-                check()
-                read.check()
-                out.publish(sequence)
-            out.meter.finish()
+                yield Run(
+                    task=task,
+                    clip=clip,
+                    read=read,
+                    source=source,
+                    first=first,
+                    last=last,
+                    size=size,
+                    provenance=provenance,
+                )
+
+
+def finish(run: Run, done: tuple[depth_sequence.Shot, ...]) -> DepthSequence:
+    """Complete the result once all shots are estimated or unsupported; errors as for `estimate`."""
+    task, job, choice = run.task, run.task.job, run.task.choice
+    info, out = choice.info, task.out
+    if not any(shot.status == "done" for shot in done):
+        out.abandon()
+        raise _all_refused(done)
+    done, quantity = _with_common_quantity(done, info)
+    width, height = task.plate if job.full_size else run.size
+    sequence = DepthSequence(
+        source=run.source,
+        first_frame=run.first,
+        last_frame=run.last,
+        width=width,
+        height=height,
+        quantity=quantity,
+        unit=info.unit,
+        shots=done,
+        estimator=info.name,
+        fingerprint=run.provenance.fingerprint,
+        confidence=info.confidence_meaning if info.has_confidence else None,
+        parameters={} if choice.is_automatic else choice.parameters,
+        seed=job.seed,
+        weights=run.provenance.weights,
+        versions=run.provenance.versions,
+        seconds=round(out.seconds(), 2),
+        size=job.size,
+        processing_size=run.size,
+        full_size=job.full_size,
+        cuts=job.cuts,
+        focal_length=job.camera.focal_length if job.camera and not job.camera.poses else None,
+        camera=job.camera.origin or "poses" if job.camera and job.camera.poses else "",
+    )
+    task.check()
+    run.read.check()
+    out.publish(sequence)
+    out.meter.finish()
     return sequence
 
 
@@ -163,53 +248,56 @@ def _leaving_what_counts(out: Output, read: inputs.Inputs) -> Iterator[None]:
         raise
 
 
-def _all_shots(
-    task: shots.Task, read: inputs.Inputs, first: int, last: int, size: tuple[int, int]
-) -> tuple[depth_sequence.Shot, ...]:
-    """Read the clip at processing resolution, and run each of its shots."""
-    out, meter, count, work = task.out, task.out.meter, last - first + 1, task.work
-    meter.plan(count * (work + _PREPARING))
+def prepare(run: Run, *, alone: bool = False) -> Prepared:
+    """Read the clip at processing resolution, or what an earlier run has not read of it, and find its shots.
+
+    `alone` : whether that is all that the run does.
+    """
+    task, meter, count = run.task, run.task.out.meter, run.last - run.first + 1
+    meter.plan(count * ((0.0 if alone else task.work) + _PREPARING))
     meter.begin(count * _PREPARING, counts=False)
     meter.stage("prepare", "Reading the clip")
     prepared = processing_size.prepare(
-        task.clip,
-        first,
-        last,
-        size,
-        out.scratch / leftovers.CLIP,
+        run.clip,
+        run.first,
+        run.last,
+        run.size,
+        task.out.scratch / leftovers.CLIP,
         cuts=shot_starts(task.job.cuts),
         check=task.check,
         progress=lambda done, total: meter.part(done / total),
     )
-    read.check()
-    for warning in task.clip.found():
-        out.emit(events.Warning(message=warning))
+    run.read.check()
+    for warning in run.clip.found():
+        task.out.emit(events.Warning(message=warning))
+    return parted(prepared, task)
+
+
+def _all_shots(run: Run, prepared: Prepared) -> tuple[depth_sequence.Shot, ...]:
+    """Run each shot of the clip."""
+    out, meter, work = run.task.out, run.task.out.meter, run.task.work
     done: list[depth_sequence.Shot] = []
-    parts = _parts(prepared, task.job.camera) if task.choice.leading.uses_poses else list(prepared.shots)
-    for index, (start, end) in enumerate(parts):
-        label = f"shot {index + 1} of {len(parts)}" if len(parts) > 1 else ""
-        made = out.finished_shots(start, end, check=task.check)
+    for index, (start, end) in enumerate(prepared.shots):
+        label = prepared.label(index)
+        made = out.finished_shots(start, end, check=run.task.check)
         if made is not None:
             meter.begin((end - start + 1) * work)
             meter.frames_done(sum(shot.last_frame - shot.first_frame + 1 for shot in made if shot.status == "done"))
         else:
-            made = shots.run_shot(task, prepared, start, end, label=label)
-            for shot in made if label or len(made) > 1 else ():
-                if shot.status == "refused":
-                    note = _note(shot)
-                    was = "was" if shot.first_frame == shot.last_frame else "were"
-                    out.emit(events.Warning(message=f"{note.frames} {was} skipped: {note.reason}", shot=note))
-            read.check(start, end)
+            made = shots.run_shot(run.task, prepared, start, end, label=label)
+            warn_of_skipped(made, label, out.emit)
+            run.read.check(start, end)
             out.keep(*made)
         done.extend(made)
     return tuple(done)
 
 
-def _parts(prepared: processing_size.Prepared, camera: Camera | None) -> list[tuple[int, int]]:
-    """First and last frame of each shot, those that the camera's path begins or ends in cut there.
+def parted(prepared: Prepared, task: shots.Task) -> Prepared:
+    """The same with shots cut where the camera's path begins or ends in them, for an estimator that uses it.
 
     So the frames with poses are estimated, and those without are shots of their own, which are skipped with the reason.
     """
+    camera = task.job.camera if task.choice.leading.uses_poses else None
     have = {pose.frame for pose in camera.poses} if camera is not None else set()
     parts = []
     for first, last in prepared.shots:
@@ -217,7 +305,16 @@ def _parts(prepared: processing_size.Prepared, camera: Camera | None) -> list[tu
         whole = not have or first in prepared.blank
         runs = [list(numbers)] if whole else [list(run) for _, run in groupby(numbers, have.__contains__)]
         parts += [(run[0], run[-1]) for run in runs]
-    return parts
+    return replace(prepared, shots=tuple(parts))
+
+
+def warn_of_skipped(made: Sequence[depth_sequence.Shot], label: str, emit: Emit) -> None:
+    """Warn of what is unsupported of a shot beside others, or beside the rest of it."""
+    for shot in made if label or len(made) > 1 else ():
+        if shot.status == "refused":
+            note = _note(shot)
+            was = "was" if shot.first_frame == shot.last_frame else "were"
+            emit(events.Warning(message=f"{note.frames} {was} skipped: {note.reason}", shot=note))
 
 
 def _all_refused(done: tuple[depth_sequence.Shot, ...]) -> Failure:
@@ -260,12 +357,13 @@ def _with_common_quantity(
     return named, common
 
 
-def _versions(infos: Sequence[EstimatorInfo]) -> dict[str, str]:
+def versions(infos: Sequence[EstimatorInfo]) -> dict[str, str]:
+    """The versions of Fathom and of the packages that estimators use, by name."""
     own = {packages.package_of(module) for info in infos for module in info.packages}
     return packages.versions() | {name: version for name in sorted(own) if (version := packages.installed(name))}
 
 
-def _device(infos: Sequence[EstimatorInfo], parameters: dict[str, Any]) -> str:
+def device_name(infos: Sequence[EstimatorInfo], parameters: Mapping[str, Any]) -> str:
     """The name of the device that computes: a GPU's if an estimator can use it and the job allows it."""
     if all(info.gpu == "unused" for info in infos):
         return "cpu"

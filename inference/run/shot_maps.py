@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,9 @@ class ShotMaps:
     size : (width, height)
     check : callable
         Called between two frames that are read; raises to cancel.
+    whole : bool
+        Whether the shot is completed here, so that written maps are read: damaged ones are made again, and the others
+        count. Otherwise those that are there are left to who does.
 
     Attributes
     ----------
@@ -56,12 +60,17 @@ class ShotMaps:
         *,
         confidence: bool,
         check: Callable[[], None],
+        whole: bool = True,
     ) -> None:
         self._out, self._folder, self.numbers, self._size = out, folder, numbers, size
         self._confidence = confidence
         self._final = folder == out.maps
         self.value_range, self.there = Percentiles(), set[int]()
         folder.mkdir(exist_ok=True)
+        if not whole:
+            there = {each.name for each in os.scandir(folder) if each.is_file(follow_symlinks=False)}
+            self.there = {number for number in numbers if there.issuperset(self._names(number))}
+            return
         for number in numbers:
             if not are_there(folder, number, confidence=confidence):
                 continue
@@ -105,6 +114,10 @@ class ShotMaps:
         if self._final:
             self._out.wrote(size)
             self._out.emit(events.Frame(number=number, path=str(self._folder / disparity_name(number))))
+
+    def files(self, numbers: Sequence[int]) -> list[Path]:
+        """The files of the maps that some frames have."""
+        return [self._folder / name for number in numbers if number in self.there for name in self._names(number)]
 
     def missing(self) -> list[int]:
         """The frames without maps."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 import traceback
 import zipfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,13 +63,32 @@ _LOW = "low"
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What the shots of a job have in common."""
+    """What the shots of a job have in common.
+
+    Attributes
+    ----------
+    job : Job
+    choice : Choice
+    plate : (width, height)
+        Of the clip's frames.
+    clip : Clip or None
+        None where nothing is read of it: it is at processing resolution already, and so are the maps.
+    out : Output
+    check : callable
+    lens_tag : (float, float) or None
+        As in `Shot`.
+    unsupported : dict of (str, int, int) to UnsupportedShot
+        The estimators that are known not to support a shot, with its first and last frame, and the reason of each.
+    """
 
     job: Job
     choice: Choice
-    clip: Clip
+    plate: tuple[int, int]
+    clip: Clip | None
     out: Output
     check: Callable[[], None]
+    lens_tag: tuple[float, float] | None = None
+    unsupported: Mapping[tuple[str, int, int], UnsupportedShot] = field(default_factory=dict)
 
     @property
     def info(self) -> EstimatorInfo:
@@ -84,7 +103,7 @@ class Task:
     @property
     def upsampling(self) -> float:
         """Work of upsampling a frame's maps to plate size, if the job wants it, as a share of estimating it."""
-        return _UPSAMPLING * self.clip.width * self.clip.height if self.job.full_size else 0.0
+        return _UPSAMPLING * self.plate[0] * self.plate[1] if self.job.full_size else 0.0
 
 
 def run_shot(task: Task, prepared: Prepared, first: int, last: int, *, label: str) -> tuple[depth_sequence.Shot, ...]:
@@ -124,21 +143,38 @@ def _run(
         task.out.meter.begin((last - first + 1) * task.work)
         reason = f"The shot is {prepared.blank[first]} throughout, so it has no depth."
         return _refused(first, last, f"{reason} Leave it out, or choose other frames."), None
-    frames = prepared.frames(first, last)
-    scratch = _own_folder(task, frames.numbers, label)
-    inputs = _Inputs(
-        frames=frames,
-        shown=prepared.shown(first, last),
-        scratch=scratch,
-        is_resumed=any(scratch.iterdir()),
-        label=label,
-    )
+    low = _in_low(task, inputs_of(task, prepared, first, last, label=label))
+    if not task.job.full_size or low.maps is None:
+        return low.shot, low.supported
+    maps = upsampled(task, low.maps, label)
+    return replace(low.shot, range=maps.value_range.range()), None
+
+
+def estimate_low(task: Task, prepared: Prepared, first: int, last: int, *, label: str) -> None:
+    """Estimate one shot at processing resolution alone, which leaves its upsampling to `run_shot`."""
+    low = _in_low(task, inputs_of(task, prepared, first, last, label=label))
+    if low.supported is not None:
+        _in_low(task, inputs_of(task, prepared, *low.supported, label=label))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Low:
+    """A shot at processing resolution and its maps; or an unsupported one, and the part that may be supported."""
+
+    shot: depth_sequence.Shot
+    maps: ShotMaps | None = None
+    supported: tuple[int, int] | None = None
+
+
+def _in_low(task: Task, inputs: ShotInputs) -> _Low:
+    """A shot estimated at processing resolution; or unsupported."""
+    frames, label = inputs.frames, inputs.label
+    first, last = frames.numbers[0], frames.numbers[-1]
     try:
         learned = _learned(task, inputs)
     except UnsupportedShot as refused:
-        return _refused(first, last, str(refused)), None
-    folder = task.out.scratch / _LOW if task.job.full_size else task.out.maps
-    maps = _maps(task, folder, inputs, confidence=task.info.has_confidence)
+        return _Low(shot=_refused(first, last, str(refused)))
+    maps = maps_of(task, inputs)
     task.out.meter.begin(len(frames))
     names: tuple[str, ...] = (task.choice.leading.name,)
     why: str | None = None
@@ -156,7 +192,7 @@ def _run(
         maps.drop()
         if learned is None:
             hint = task.choice.hint_for(refused)
-            return _refused(first, last, f"{refused.reason} {hint}"), refused.supported
+            return _Low(shot=_refused(first, last, f"{refused.reason} {hint}"), supported=refused.supported)
         names = learned.estimators
         why = f"{refused.reason} So the depth is {learned.label}'s alone."
         result = ShotResult(camera=learned.camera, quantity=learned.quantity)
@@ -166,22 +202,20 @@ def _run(
     measured = task.choice.leading.name in names
     for warning in (*result.warnings, *(_doubts(maps, task.info) if measured else ())):
         _warn(task, label, warning)
-    if task.job.full_size:
-        maps = _upsampled(task, maps, label)
-    done = depth_sequence.Shot(
+    shot = depth_sequence.Shot(
         first_frame=first,
         last_frame=last,
         status="done",
         reason=why,
         range=maps.value_range.range(),
-        camera=result.camera.scaled(task.clip.width, task.clip.height) if result.camera else None,
+        camera=result.camera.scaled(*task.plate) if result.camera else None,
         quantity=result.quantity if result.quantity != task.info.quantity else None,
         estimators=names,
     )
-    return done, None
+    return _Low(shot=shot, maps=maps)
 
 
-def _may_be_of_checkpoints(error: Exception) -> bool:
+def may_be_of_checkpoints(error: Exception) -> bool:
     """Whether arrays of another shape or type than an estimator's own may cause an error; they are only data to it.
 
     A GPU or a system that fails is no fault of theirs, and they are kept: they may be hours of work.
@@ -195,7 +229,7 @@ def _may_be_of_checkpoints(error: Exception) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Inputs:
+class ShotInputs:
     """What a shot's estimators share.
 
     Attributes
@@ -218,7 +252,20 @@ class _Inputs:
     label: str
 
 
-def _learned(task: Task, inputs: _Inputs) -> Learned | None:
+def inputs_of(task: Task, prepared: Prepared, first: int, last: int, *, label: str, whole: bool = True) -> ShotInputs:
+    """The inputs of a shot; `whole` : whether all of its work is done here, so that damaged checkpoints are deleted."""
+    frames = prepared.frames(first, last)
+    scratch = _own_folder(task, frames.numbers, label, whole=whole)
+    return ShotInputs(
+        frames=frames,
+        shown=prepared.shown(first, last),
+        scratch=scratch,
+        is_resumed=any(scratch.iterdir()),
+        label=label,
+    )
+
+
+def _learned(task: Task, inputs: ShotInputs) -> Learned | None:
     """The learned depth that completes the shot, which a network estimates first; None where there is none.
 
     Raises
@@ -235,22 +282,39 @@ def _learned(task: Task, inputs: _Inputs) -> Learned | None:
             return None
         found.check_aspect(inputs.frames.width, inputs.frames.height)
         return of_sequence(found)
-    info = task.choice.learned
-    if info is None:
+    if task.choice.learned is None:
         return None
     task.out.meter.begin(len(inputs.frames) * LEARNED_WORK)
-    size = working_size(inputs.frames.width, inputs.frames.height, info.default_size, info.size_multiple)
-    smaller = replace(inputs, frames=resized(inputs.frames, size))
-    maps = _maps(task, inputs.scratch / leftovers.LEARNED, smaller, confidence=info.has_confidence)
-    parameters = {parameter.name: parameter.default for parameter in info.parameters}
+    return estimate_learned(task, inputs)
+
+
+def estimate_learned(task: Task, inputs: ShotInputs) -> Learned | None:
+    """The depth of the network that completes the shot; None where it does not support it."""
+    info, smaller, parameters = network_of(task, inputs)
+    maps = network_maps(task, smaller)
     try:
         result = _estimated(task, info, parameters, smaller, maps, learned=None)
     except UnsupportedShot:
         task.check()
         maps.drop()
         return None
+    return learned_of(info, maps, result)
+
+
+def network_of(task: Task, inputs: ShotInputs) -> tuple[EstimatorInfo, ShotInputs, dict[str, Any]]:
+    """The network that completes the shot, with its inputs and parameters."""
+    info = task.choice.learned
+    if info is None:
+        raise ValueError("no network completes the depth")
+    size = working_size(inputs.frames.width, inputs.frames.height, info.default_size, info.size_multiple)
+    parameters = {parameter.name: parameter.default for parameter in info.parameters}
+    return info, replace(inputs, frames=resized(inputs.frames, size)), parameters
+
+
+def learned_of(info: EstimatorInfo, maps: ShotMaps, result: ShotResult) -> Learned:
+    """The depth of a network, of its maps."""
     return Learned(
-        maps=lambda index: maps.read(numbers[index])[0],
+        maps=lambda index: maps.read(maps.numbers[index])[0],
         estimators=(info.name,),
         label=info.label,
         quantity=result.quantity or info.quantity,
@@ -262,15 +326,17 @@ def _estimated(
     task: Task,
     info: EstimatorInfo,
     parameters: dict[str, Any],
-    inputs: _Inputs,
+    inputs: ShotInputs,
     maps: ShotMaps,
     *,
     learned: Learned | None,
 ) -> ShotResult:
     """Run an estimator on a shot."""
     frames = inputs.frames
+    if known := task.unsupported.get((info.name, frames.numbers[0], frames.numbers[-1])):
+        raise known
     if info.uses_poses:
-        _require_poses(task.job.camera, frames)
+        require_poses(task.job.camera, frames)
     if len(frames) < info.minimum_frames:
         raise UnsupportedShot(
             f"The shot has {counted(len(frames), 'frame')} and {info.label} needs at least {info.minimum_frames}.",
@@ -280,7 +346,7 @@ def _estimated(
         return _attempt(task, info, parameters, inputs, maps, learned=learned)
     except Exception as error:
         task.check()  # what a cancellation breaks is no checkpoint's fault
-        if not inputs.is_resumed or not _may_be_of_checkpoints(error):
+        if not inputs.is_resumed or not may_be_of_checkpoints(error):
             raise
         traceback.print_exc()
         why = f"What an earlier run left of this shot cannot be used ({type(error).__name__}) and will be made again."
@@ -297,7 +363,7 @@ def _attempt(
     task: Task,
     info: EstimatorInfo,
     parameters: dict[str, Any],
-    inputs: _Inputs,
+    inputs: ShotInputs,
     maps: ShotMaps,
     *,
     learned: Learned | None,
@@ -313,7 +379,7 @@ def _attempt(
             mattes=mattes(task.job.mattes, first, last, size) if task.job.mattes else None,
             shown=inputs.shown,
             learned=learned,
-            lens_tag=task.clip.lens_tag,
+            lens_tag=task.lens_tag,
             scratch=inputs.scratch,
             finished=frozenset(index for index, number in enumerate(frames.numbers) if number in maps.there),
             write=_writer(info, inputs, maps),
@@ -324,10 +390,39 @@ def _attempt(
     )
     if left_out := maps.missing():
         raise ValueError(f"{info.name} left out {len(left_out)} frames, the first is {left_out[0]}")
-    return replace(result, camera=_checked(result.camera, info, frames))
+    return replace(result, camera=_checked(result.camera, info, inputs.frames))
 
 
-def _writer(info: EstimatorInfo, inputs: _Inputs, maps: ShotMaps) -> Writer:
+def shot_of(
+    task: Task,
+    info: EstimatorInfo,
+    parameters: dict[str, Any],
+    inputs: ShotInputs,
+    maps: ShotMaps,
+    *,
+    learned: Learned | None,
+) -> Shot:
+    """The input of an estimator."""
+    frames = inputs.frames
+    first, last, size = frames.numbers[0], frames.numbers[-1], (frames.width, frames.height)
+    return Shot(
+        frames=frames,
+        parameters=dict(parameters),
+        seed=task.job.seed,
+        camera=_camera_of(task.job.camera, frames),
+        mattes=mattes(task.job.mattes, first, last, size) if task.job.mattes else None,
+        shown=inputs.shown,
+        learned=learned,
+        scratch=inputs.scratch,
+        finished=frozenset(index for index, number in enumerate(frames.numbers) if number in maps.there),
+        write=_writer(info, inputs, maps),
+        progress=_reporter(task, inputs.label),
+        check=task.check,
+        warn=lambda message: _warn(task, inputs.label, message),
+    )
+
+
+def _writer(info: EstimatorInfo, inputs: ShotInputs, maps: ShotMaps) -> Writer:
     def write(index: int, disparity: NDArray[np.float32], confidence: NDArray[np.float32] | None = None) -> None:
         _check_maps(info, inputs.frames, index, disparity, confidence)
         maps.write(inputs.frames.numbers[index], disparity, confidence)
@@ -335,9 +430,22 @@ def _writer(info: EstimatorInfo, inputs: _Inputs, maps: ShotMaps) -> Writer:
     return write
 
 
-def _maps(task: Task, folder: Path, inputs: _Inputs, *, confidence: bool) -> ShotMaps:
+def maps_of(task: Task, inputs: ShotInputs, *, whole: bool = True) -> ShotMaps:
+    """The maps of a shot that its leading estimator writes: the final ones, or those that are yet to be upsampled."""
+    folder = task.out.scratch / _LOW if task.job.full_size else task.out.maps
+    return _maps(task, folder, inputs, confidence=task.info.has_confidence, whole=whole)
+
+
+def network_maps(task: Task, inputs: ShotInputs, *, whole: bool = True) -> ShotMaps:
+    """The maps of the network that completes the shot."""
+    confidence = task.choice.learned is not None and task.choice.learned.has_confidence
+    return _maps(task, inputs.scratch / leftovers.LEARNED, inputs, confidence=confidence, whole=whole)
+
+
+def _maps(task: Task, folder: Path, inputs: ShotInputs, *, confidence: bool, whole: bool) -> ShotMaps:
     size = (inputs.frames.width, inputs.frames.height)
-    return ShotMaps(task.out, folder, inputs.frames.numbers, size, confidence=confidence, check=task.check)
+    numbers = inputs.frames.numbers
+    return ShotMaps(task.out, folder, numbers, size, confidence=confidence, check=task.check, whole=whole)
 
 
 def _refused(first: int, last: int, reason: str) -> depth_sequence.Shot:
@@ -352,7 +460,7 @@ def _camera_of(prior: Camera | None, frames: Frames) -> Camera | None:
     return replace(prior, poses=poses).scaled(frames.width, frames.height)
 
 
-def _require_poses(camera: Camera | None, frames: Frames) -> None:
+def require_poses(camera: Camera | None, frames: Frames) -> None:
     """Raise `UnsupportedShot` where the job's camera has poses and none of this shot: another path is no answer."""
     if camera is None or not camera.poses or any(pose.frame in frames.numbers for pose in camera.poses):
         return
@@ -363,10 +471,12 @@ def _require_poses(camera: Camera | None, frames: Frames) -> None:
     )
 
 
-def _own_folder(task: Task, numbers: Sequence[int], label: str) -> Path:
+def _own_folder(task: Task, numbers: Sequence[int], label: str, *, whole: bool) -> Path:
     """The estimator's folder for a shot; damaged files of an earlier run are deleted, to be made again."""
     folder = task.out.scratch / f"shot.{numbers[0]:04d}-{numbers[-1]:04d}"
     folder.mkdir(exist_ok=True)
+    if not whole:
+        return folder
     dropped = checkpoints.drop_damaged(folder, Names(registry.scratch_files()), check=task.check)
     if dropped:
         more = f" and {len(dropped) - 1} more" if len(dropped) > 1 else ""
@@ -435,16 +545,20 @@ def _doubts(maps: ShotMaps, info: EstimatorInfo) -> tuple[str, ...]:
     )
 
 
-def _upsampled(task: Task, low: ShotMaps, label: str) -> ShotMaps:
-    """A shot's maps at plate size, in one pass over the plate."""
+def upsampled(task: Task, low: ShotMaps, label: str, among: range | None = None) -> ShotMaps:
+    """A shot's maps at plate size, in one pass over the plate; `among` : indices of frames to do, None: all."""
     from ..depth_maps.joint_upsampling import upsample  # late, since it compiles
 
-    numbers, meter = low.numbers, task.out.meter
-    size = (task.clip.width, task.clip.height)
-    maps = ShotMaps(task.out, task.out.maps, numbers, size, confidence=task.info.has_confidence, check=task.check)
+    if task.clip is None:
+        raise ValueError("maps are upsampled along the plate, which is not open")
+    numbers, meter = low.numbers if among is None else low.numbers[among.start : among.stop], task.out.meter
+    maps = ShotMaps(
+        task.out, task.out.maps, low.numbers, task.plate, confidence=task.info.has_confidence, check=task.check,
+        whole=among is None,
+    )  # fmt: skip
     meter.begin(len(numbers) * task.upsampling)
     meter.stage("upsample", _labeled("Upsampling depth to the plate's size", label))
-    left = maps.missing()
+    left = [number for number in numbers if number not in maps.there]
     for number, plate in task.clip.read(left[0], numbers[-1]) if left else ():
         task.check()
         if number not in maps.there:

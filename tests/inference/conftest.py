@@ -189,7 +189,7 @@ def number_after(word: str, path: Path) -> int | None:
     return int(words[words.index(word) + 1]) if word in words[:-1] else None
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def helpers():
     """The functions of this file, which tests cannot import."""
     return sys.modules[__name__]

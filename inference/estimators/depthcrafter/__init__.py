@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...contract.catalogue import Parameter, Preset, presets
 from ...video_diffusion import parameters
 from ...video_diffusion.weights import DEPTHCRAFTER, SVD
-from ..base import EstimatorInfo, Shot, ShotResult
+from ..base import Cost, EstimatorInfo, Shot, ShotResult
 
 INFO = EstimatorInfo(
     name="depthcrafter",
@@ -18,6 +18,7 @@ INFO = EstimatorInfo(
     default_size=1024,
     place=4,
     presets=presets(draft=Preset(size=512), fine=Preset(full_size=True)),
+    cost=Cost(frame_seconds=0.5, memory=8.0, gpu_memory=11.0),
     preview_frames=12,
     packages=("torch", "diffusers", "transformers", "accelerate", "safetensors", "huggingface_hub"),
     models=(DEPTHCRAFTER, SVD),

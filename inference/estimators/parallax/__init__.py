@@ -10,7 +10,7 @@ from ...common.failures import Failure
 from ...contract import exit_codes
 from ...contract.catalogue import Parameter, Preset, presets
 from ...contract.hints import setting
-from ..base import COMPLETION, EstimatorInfo, Shot, ShotResult
+from ..base import COMPLETION, Cost, EstimatorInfo, Phase, Shot, ShotResult
 
 SOLVE_FILES = (
     *("task.json", "tracks.npz", "views.npz", "reason.txt", "log.txt"),
@@ -27,6 +27,7 @@ INFO = EstimatorInfo(
     default_size=640,
     depth_size=320,
     minimum_frames=12,
+    cost=Cost(frame_seconds=0.8, memory=1.0),
     place=1,
     presets=presets(draft=Preset(size=384), fine=Preset(size=960, full_size=True)),
     scratch_files=(
@@ -40,7 +41,7 @@ INFO = EstimatorInfo(
             "complete/######.npy",
         ),
         *("matte/######.npy", "matte-forwards/######.npy", "matte-state.npz"),
-        *("fit.npz", "learned/######.npy", "blend/######.npy"),
+        *("fit.npz", "footings.npz", "learned/######.npy", "blend/######.npy"),
         *(f"solve/{name}" for name in SOLVE_FILES),
     ),
     has_camera=True,
@@ -90,3 +91,10 @@ def estimate(shot: Shot) -> ShotResult:
     from .pipeline import estimate as run
 
     return run(shot)
+
+
+def phases(shot: Shot) -> tuple[Phase, ...]:
+    """The camera, and then frames: matched, completed, settled; see `inference.estimators.base`."""
+    from .pipeline import phases as found
+
+    return found(shot)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -14,10 +15,11 @@ from numpy.typing import NDArray
 from ...common import frame_threads
 from ...common.failures import UnsupportedShot
 from ...common.files import save_array
+from ...contract import own_files
 from ...depth_maps import temporal
 from ...depth_maps.edge_upsampling import upsample
 from ...mattes.network import mattes_of
-from ..base import LearnedDepth, Shot, ShotResult
+from ..base import LearnedDepth, Phase, Shot, ShotResult
 from . import (
     blank_frames,
     completion,
@@ -53,6 +55,8 @@ _MATTE_SHARE = 0.2  # of the whole time for mattes, where the network makes them
 _OUTLINE = 2.0  # pixels of stereo by which a subject's edge may be beside its matte's
 _BEYOND = 4.0  # times farther and nearer than measured depth: the range of learned depth
 _NEARER = 3.0  # times nearer than everything static that a dynamic object may be
+_SETTLE = "Stabilizing over time"
+_FIT, _FOOTINGS = "fit.npz", "footings.npz"
 _FUSED = (1, 3)  # offsets of the frames that a frame is fused with, besides its neighbors
 
 
@@ -93,6 +97,122 @@ def estimate(shot: Shot) -> ShotResult:
     Cancelled
         From `Shot.check`.
     """
+    begun = _begin(shot)
+    whole, shot, taking, full = begun.whole, begun.shot, begun.taking, begun.full
+    with _one_thread():
+        scene, passed = begun.scene, _CAMERA_SHARE
+        for step in (_MATCH, _FLOW, _COMPLETE):
+            passed = _pass(shot, scene, step, passed)
+        scene, passed, disagrees = _learn(shot, scene, passed)
+        footings = _footings(shot, scene)
+        _settle_all(shot, scene, footings, range(len(scene.views)), passed)
+        everywhere = taking.spread(full, whole)
+        _bridge_all(whole, scene, footings, taking, everywhere.resized(scene.views.width, scene.views.height))
+    static = undistorted_tracks(static_tracks(shot, begun.found), full)
+    if whole.camera is not None and whole.camera.poses:
+        camera, warnings = whole.camera, fits_badly(static, full)
+    else:
+        camera = everywhere.camera(whole.frames.numbers)
+        warnings = (
+            *guessed_lens(full, tagged=shot.lens_tag is not None),
+            *doubts(explained(full, static), shot.frames.numbers),
+        )
+    return ShotResult(
+        camera=camera,
+        warnings=(*taking.warnings(whole.frames.numbers), *warnings, *disagrees),
+        completed=scene.learned is not None,
+    )
+
+
+def phases(shot: Shot) -> tuple[Phase, ...]:
+    """The steps of `estimate` as phases: the camera, then what is done frame by frame, with what needs all between."""
+    frames = len(shot.frames)
+
+    def camera(units: range) -> list[Path]:
+        begun = _begin(shot)
+        names = ("light.npz", "tracks.npz", "views.npz", "unrest.npz")
+        return [path for name in names if (path := begun.scene.folder / name).exists()]
+
+    def passing(*steps: _Step, fitted: bool = False) -> Callable[[range], list[Path]]:
+        def run(units: range) -> list[Path]:
+            begun = _begin(shot)
+            with _one_thread():
+                scene, chosen = begun.scene, begun.chosen(units)
+                if fitted and not (scene.folder / _FIT).exists():
+                    return []  # learned depth does not fit
+                passed = steps[0].begins
+                for step in steps:
+                    passed = _pass(begun.shot, scene, step, passed, chosen)
+                return [_file(scene, step.name, frame) for step in steps for frame in chosen]
+
+        return run
+
+    def objects(units: range) -> list[Path]:
+        scene = _begin(shot).scene
+        with _one_thread():
+            if scene.learned is not None:
+                with contextlib.suppress(completion.Disagreement):
+                    _fit(shot, scene)
+            _footings(shot, scene)
+        return [path for name in (_FIT, _FOOTINGS) if (path := scene.folder / name).exists()]
+
+    def settle(units: range) -> list[Path]:
+        begun = _begin(shot)
+        with _one_thread():
+            scene = begun.scene
+            if not (scene.folder / _FIT).exists():
+                scene = replace(scene, learned=None)
+            _settle_all(begun.shot, scene, _footings(shot, scene), begun.chosen(units), _SETTLE_BEGINS)
+        return []
+
+    first = (_MATCH, _FLOW, _LEARNED) if shot.learned is not None else (_MATCH, _FLOW)
+    found: list[tuple[str, str, Literal["shot", "frame"], float, Callable[[range], list[Path]]]] = [
+        ("camera", "Solving the camera", "shot", _CAMERA_SHARE, camera),
+        ("match", _MATCH.label, "frame", sum(step.share for step in first), passing(*first)),
+        ("complete", _COMPLETE.label, "frame", _COMPLETE.share, passing(_COMPLETE)),
+        ("objects", "Placing dynamic objects", "shot", 0.01, objects),
+    ]
+    if shot.learned is not None:
+        found.append(("blend", _BLEND.label, "frame", _BLEND.share, passing(_BLEND, fitted=True)))
+    found.append(("settle", _SETTLE, "frame", 1 - _SETTLE_BEGINS, settle))
+    return tuple(
+        Phase(name=name, label=label, kind=kind, units=1 if kind == "shot" else frames, work=work, run=run)
+        for name, label, kind, work, run in found
+    )
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Frames are processed in parallel, where OpenCV's own threads only slow it down."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A shot whose camera is known."""
+
+    whole: Shot
+    """With mattes."""
+    shot: Shot
+    """The same with the frames that are solved alone."""
+    taking: frame_selection.TakingPart
+    full: Views
+    found: Tracks
+    """With lens distortion."""
+    scene: _Scene
+
+    def chosen(self, units: range) -> list[int]:
+        """The solved frames among those of the shot."""
+        return [index for index, frame in enumerate(self.taking.frames) if frame in units]
+
+
+def _begin(shot: Shot) -> _Begun:
+    """Choose the frames that are solved, solve the camera, and classify tracks; what is saved is loaded."""
     taking = frame_selection.choose(shot)
     taking.require_enough(shot)
     found_mattes = makes_mattes(shot.parameters, has_mattes=shot.mattes is not None)
@@ -108,43 +228,9 @@ def estimate(shot: Shot) -> ShotResult:
         frame_selection.require_unbroken(tracks_of(shot), shot.frames)
         raise
     found = tracks_of(shot)
-    tracks = undistorted_tracks(found, full)
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # frames are processed in parallel, where OpenCV's own threads only slow it down
-    try:
-        scene = _scene(shot, full, tracks, found_mattes=found_mattes)
-        passed = _pass(
-            shot, scene, name="match", label="Matching neighboring frames", passed=_CAMERA_SHARE, work=_match
-        )
-        passed = _pass(shot, scene, name="flow", label="Following every pixel", passed=passed, work=_flow)
-        passed = _pass(shot, scene, name="complete", label="Completing surfaces", passed=passed, work=_complete)
-        scene, passed, disagrees = _learn(shot, scene, passed)
-        footings = object_depth.depths(
-            lambda frame: _subjects(scene, frame),
-            lambda frame: _load(scene, "flow", frame),
-            len(scene.views),
-            most=_NEARER * scene.nearest,
-            check=shot.check,
-        )
-        _settle_all(shot, scene, footings, passed)
-        everywhere = taking.spread(full, whole)
-        _bridge_all(whole, scene, footings, taking, everywhere.resized(scene.views.width, scene.views.height))
-    finally:
-        cv2.setNumThreads(threads)
-    static = undistorted_tracks(static_tracks(shot, found), full)
-    if whole.camera is not None and whole.camera.poses:
-        camera, warnings = whole.camera, fits_badly(static, full)
-    else:
-        camera = everywhere.camera(whole.frames.numbers)
-        warnings = (
-            *guessed_lens(full, tagged=shot.lens_tag is not None),
-            *doubts(explained(full, static), shot.frames.numbers),
-        )
-    return ShotResult(
-        camera=camera,
-        warnings=(*taking.warnings(whole.frames.numbers), *warnings, *disagrees),
-        completed=scene.learned is not None,
-    )
+    with _one_thread():
+        scene = _scene(shot, full, undistorted_tracks(found, full), found_mattes=found_mattes)
+    return _Begun(whole, shot, taking, full, found, scene)
 
 
 def _with_mattes(shot: Shot) -> Shot:
@@ -203,32 +289,25 @@ def _motion(shot: Shot, tracks: Tracks, views: Views) -> moving.TrackMotion:
     return found
 
 
-def _pass(
-    shot: Shot,
-    scene: _Scene,
-    *,
-    name: str,
-    label: str,
-    passed: float,
-    work: Callable[[_Scene, int, Callable[[], None]], NDArray[np.floating]],
-) -> float:
-    """Run one step for every frame that has no saved result; returns the share of all work that is then done."""
-    count = len(scene.views)
-    (scene.folder / name).mkdir(exist_ok=True)
-    left = [frame for frame in range(count) if not _file(scene, name, frame).exists()]
+def _pass(shot: Shot, scene: _Scene, step: _Step, passed: float, frames: Sequence[int] | None = None) -> float:
+    """Run one step for frames, or all, that have no saved result; returns the share of all work that is then done."""
+    name = step.name
+    own_files.make_folder(scene.folder / name)
+    frames = range(len(scene.views)) if frames is None else frames
+    count = len(frames)
+    left = [frame for frame in frames if not _file(scene, name, frame).exists()]
     finished = count - len(left)
-    share = (1 - _CAMERA_SHARE) * _WEIGHTS[name] / sum(_WEIGHTS.values())
 
     def keep(frame: int, pause: Callable[[], None]) -> None:
-        save_array(_file(scene, name, frame), work(scene, frame, pause))
+        save_array(_file(scene, name, frame), step.work(scene, frame, pause))
 
     def done(_: int) -> None:
         nonlocal finished
         finished += 1
-        shot.progress(name, label, passed * count + share * finished, float(count))
+        shot.progress(name, step.label, passed * count + step.share * finished, float(count))
 
     frame_threads.each(keep, left, check=shot.check, done=done)
-    return passed + share
+    return passed + step.share
 
 
 def _match(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np.float32]:
@@ -308,25 +387,50 @@ def _learn(shot: Shot, scene: _Scene, passed: float) -> tuple[_Scene, float, tup
     """Fit the learned depth and blend it in; without it, and with a warning, where it does not fit."""
     if scene.learned is None:
         return scene, passed, ()
-    passed = _pass(shot, scene, name="learned", label="Reading learned depth", passed=passed, work=_learned)
-    kept = scene.folder / "fit.npz"
+    passed = _pass(shot, scene, _LEARNED, passed)
+    try:
+        _fit(shot, scene)
+    except completion.Disagreement:
+        without = "The learned depth has hardly anything in common with what parallax measured, so it is not used."
+        return replace(scene, learned=None), passed, (without,)
+    return scene, _pass(shot, scene, _BLEND, passed), ()
+
+
+def _fit(shot: Shot, scene: _Scene) -> None:
+    """Fit the learned depth to the measured one; saved in the scratch folder.
+
+    Raises
+    ------
+    completion.Disagreement
+    """
+    kept = scene.folder / _FIT
     if not kept.exists():
-        try:
-            completion.fit(lambda frame: _measured(scene, frame), len(scene.views), check=shot.check).save(kept)
-        except completion.Disagreement:
-            without = "The learned depth has hardly anything in common with what parallax measured, so it is not used."
-            return replace(scene, learned=None), passed, (without,)
-    found = completion.load_fit(kept)
+        completion.fit(lambda frame: _measured(scene, frame), len(scene.views), check=shot.check).save(kept)
 
-    def work(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np.float32]:
-        inverse_depth, confidence, subjects = _load(scene, "complete", frame)
-        image = scene.images.color(frame)
-        pause()
-        fitted = found.at(frame, _load(scene, "learned", frame))
-        blended = completion.blended(inverse_depth, confidence, subjects > 0, fitted, image)
-        return np.clip(blended, *scene.limits)
 
-    return scene, _pass(shot, scene, name="blend", label="Completing by learned depth", passed=passed, work=work), ()
+def _blended(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np.float32]:
+    """Inverse depth of a frame, completed by learned depth."""
+    inverse_depth, confidence, subjects = _load(scene, "complete", frame)
+    image = scene.images.color(frame)
+    pause()
+    fitted = completion.load_fit(scene.folder / _FIT).at(frame, _load(scene, "learned", frame))
+    return np.clip(completion.blended(inverse_depth, confidence, subjects > 0, fitted, image), *scene.limits)
+
+
+def _footings(shot: Shot, scene: _Scene) -> list[NDArray[np.float32]]:
+    """The depth of each frame's dynamic objects, by label; saved in the scratch folder."""
+    kept = scene.folder / _FOOTINGS
+    if not kept.exists():
+        found = object_depth.depths(
+            lambda frame: _subjects(scene, frame),
+            lambda frame: _load(scene, "flow", frame),
+            len(scene.views),
+            most=_NEARER * scene.nearest,
+            check=shot.check,
+        )
+        save_arrays(kept, depths=np.concatenate(found), counts=np.array([len(each) for each in found]))
+    with np.load(kept) as data:
+        return np.split(data["depths"], np.cumsum(data["counts"])[:-1])
 
 
 def _learned(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np.float32]:
@@ -342,10 +446,12 @@ def _measured(scene: _Scene, frame: int) -> tuple[NDArray[np.float32], NDArray[n
     return inverse_depth, completion.weights(confidence, subjects > 0), _load(scene, "learned", frame)
 
 
-def _settle_all(shot: Shot, scene: _Scene, footings: list[NDArray[np.float32]], passed: float) -> None:
-    """Stabilize every frame over time, upsample it to the working size and write it."""
-    count = len(scene.views)
-    left = [frame for frame in range(count) if frame not in shot.finished]
+def _settle_all(
+    shot: Shot, scene: _Scene, footings: list[NDArray[np.float32]], frames: Sequence[int], passed: float
+) -> None:
+    """Stabilize frames over time, upsample them to the working size and write them."""
+    count = len(frames)
+    left = [frame for frame in frames if frame not in shot.finished]
     finished = count - len(left)
     ready: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
 
@@ -356,7 +462,7 @@ def _settle_all(shot: Shot, scene: _Scene, footings: list[NDArray[np.float32]], 
         nonlocal finished
         finished += 1
         shot.write(frame, *ready.pop(frame))
-        shot.progress("settle", "Stabilizing over time", passed * count + (1 - passed) * finished, float(count))
+        shot.progress("settle", _SETTLE, passed * count + (1 - passed) * finished, float(count))
 
     frame_threads.each(settle, left, check=shot.check, done=done)
 
@@ -461,3 +567,39 @@ def _file(scene: _Scene, name: str, frame: int) -> Path:
 
 def _load(scene: _Scene, name: str, frame: int) -> NDArray:
     return np.load(_file(scene, name, frame))
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A step for every frame: its name, also of the folder of its results, and its name for the artist."""
+
+    name: str
+    label: str
+    work: Callable[[_Scene, int, Callable[[], None]], NDArray[np.floating]]
+
+    @property
+    def share(self) -> float:
+        """Of all work."""
+        return _share(self.name)
+
+    @property
+    def begins(self) -> float:
+        """The share of all work that comes before."""
+        return _begins(self.name)
+
+
+def _share(name: str) -> float:
+    return (1 - _CAMERA_SHARE) * _WEIGHTS[name] / sum(_WEIGHTS.values())
+
+
+def _begins(name: str) -> float:
+    names = list(_WEIGHTS)
+    return _CAMERA_SHARE + sum(map(_share, names[: names.index(name)]))
+
+
+_MATCH = _Step("match", "Matching neighboring frames", _match)
+_FLOW = _Step("flow", "Following every pixel", _flow)
+_COMPLETE = _Step("complete", "Completing surfaces", _complete)
+_LEARNED = _Step("learned", "Reading learned depth", _learned)
+_BLEND = _Step("blend", "Completing by learned depth", _blended)
+_SETTLE_BEGINS = _begins("settle")

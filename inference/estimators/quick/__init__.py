@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...contract.catalogue import Preset, presets
-from ..base import EstimatorInfo, Shot, ShotResult
+from ..base import Cost, EstimatorInfo, Phase, Shot, ShotResult
 from .weights import MODEL
 
 INFO = EstimatorInfo(
@@ -16,6 +16,7 @@ INFO = EstimatorInfo(
     models=(MODEL,),
     place=3,
     presets=presets(draft=Preset(size=384), fine=Preset(size=960, full_size=True)),
+    cost=Cost(frame_seconds=0.2, memory=0.5),
     preview_frames=8,
     scratch_files=("levels.npy", "look/######.npz"),
 )
@@ -26,3 +27,10 @@ def estimate(shot: Shot) -> ShotResult:
     from .pipeline import estimate as run
 
     return run(shot)
+
+
+def phases(shot: Shot) -> tuple[Phase, ...]:
+    """The network on each frame, then all frames' levels, then each frame's map; see `inference.estimators.base`."""
+    from .pipeline import phases as found
+
+    return found(shot)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from ...depth_maps.along_flow import ComparedFrame, Step, Window, levels, normal
 from ...depth_maps.edge_smoothing import edge_weights, smooth
 from ...media import light
 from ...models import store
-from ..base import Shot, ShotResult
+from ..base import Phase, Shot, ShotResult
 from .network import Network, infer, map_size
 from .weights import FILE, MODEL
 
@@ -26,6 +27,8 @@ _LOOKING, _LEVELLING = 0.6, 0.1  # shares of the time for the network, and for c
 _FLASH = 24.0  # gray levels by which a flash frame's mean differs from the median around it
 _DARK, _GAIN = 50.0, 6.0  # mean level up to which dark frames are brightened, and the largest gain
 _AROUND = 3  # frames to either side for this median
+_LOOK, _LEVEL, _STEADY = "Estimating each frame", "Comparing neighboring frames", "Stabilizing over time"
+_LEVELS = "levels.npy"
 _SIGMA, _STRENGTH = 8.0, 10.0  # of the smoothing that stops at the plate's edges
 _THREADS = 8
 
@@ -46,27 +49,49 @@ def estimate(shot: Shot, network: Callable[[NDArray[np.uint8]], NDArray[np.float
     Cancelled
         From `Shot.check`.
     """
-    count = len(shot.frames)
-    shown = shot.shown or tuple(range(count))
-    facts = _look_at_all(shot, network or Network(store.folder(MODEL) / FILE))
-    good = _good(facts)
-    if not good:
-        raise UnsupportedShot(
-            f"All {count} frames of the shot are nearly one color." if count > 1 else "The frame is nearly one color.",
-            "Choose frames with visible detail.",
-        )
-    unit = (
-        float(np.mean([facts[frame].center for frame in good])),
-        max(float(np.mean([facts[frame].deviation for frame in good])), 1e-9),
-    )
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # frames are processed in parallel, where OpenCV's own threads only slow it down
-    try:
+    network = network or Network(store.folder(MODEL) / FILE)
+    _look_at_all(shot, network, range(len(shot.frames)))
+    with _one_thread():
+        good, unit = _measured(shot)
         found = _levels(shot, good, unit)
-        _steady_all(shot, good, shown, found, unit)
+        _steady_all(shot, good, found, unit, range(len(shot.frames)))
+    return ShotResult(warnings=_bridged(shot, good))
+
+
+def phases(shot: Shot, network: Callable[[NDArray[np.uint8]], NDArray[np.float32]] | None = None) -> tuple[Phase, ...]:
+    """The steps of `estimate` as phases."""
+    frames = len(shot.frames)
+
+    def look(units: range) -> list[Path]:
+        return _look_at_all(shot, network or Network(store.folder(MODEL) / FILE), units)
+
+    def level(units: range) -> list[Path]:
+        with _one_thread():
+            _levels(shot, *_measured(shot))
+        return [shot.scratch / _LEVELS]
+
+    def steady(units: range) -> list[Path]:
+        with _one_thread():
+            good, unit = _measured(shot)
+            _steady_all(shot, good, _levels(shot, good, unit), unit, units)
+        return []
+
+    return (
+        Phase(name="look", label=_LOOK, kind="frame", units=frames, work=_LOOKING, run=look),
+        Phase(name="level", label=_LEVEL, kind="shot", units=1, work=_LEVELLING, run=level),
+        Phase(name="steady", label=_STEADY, kind="frame", units=frames, work=1 - _LOOKING - _LEVELLING, run=steady),
+    )
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Frames are processed in parallel, where OpenCV's own threads only slow it down."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
     finally:
         cv2.setNumThreads(threads)
-    return ShotResult(warnings=_bridged(shot, good, shown))
 
 
 @dataclass(frozen=True)
@@ -79,26 +104,49 @@ class _Facts:
     deviation: float
 
 
-def _look_at_all(shot: Shot, network: Callable[[NDArray[np.uint8]], NDArray[np.float32]]) -> dict[int, _Facts]:
-    """Run the network on every frame that is not a repeat; depth maps saved by an earlier run are loaded."""
+def _look_at_all(shot: Shot, network: Callable[[NDArray[np.uint8]], NDArray[np.float32]], frames: range) -> list[Path]:
+    """Run the network on the frames that are no repeats and have no saved result; returns the files of all results."""
     (shot.scratch / "look").mkdir(exist_ok=True)
-    facts, count = {}, len(shot.frames)
-    for frame in range(count):
+    files = []
+    for done, frame in enumerate(frames):
         if shot.shown and shot.shown[frame] != frame:
             continue
         shot.check()
-        kept = _file(shot, frame)
-        if not kept.exists():
+        files.append(_file(shot, frame))
+        if not files[-1].exists():
             image = shot.frames[frame]
             small = _small(image, shot)
             found = infer(network, _brightened(image), check=shot.check)
             told = np.array([small.mean(), light.blank(small) is not None, found.mean(), found.std()])
-            save_arrays(kept, map=found, facts=told)
-        with np.load(kept) as data:
+            save_arrays(files[-1], map=found, facts=told)
+        shot.progress("look", _LOOK, _LOOKING * (done + 1), float(len(frames)))
+    return files
+
+
+def _measured(shot: Shot) -> tuple[list[int], tuple[float, float]]:
+    """The good frames, and the mean and the standard deviation of their depth; of saved results.
+
+    Raises
+    ------
+    UnsupportedShot
+        There are none.
+    """
+    facts = {}
+    for frame in range(len(shot.frames)):
+        if shot.shown and shot.shown[frame] != frame:
+            continue
+        with np.load(_file(shot, frame)) as data:
             mean, blank, center, deviation = (float(each) for each in data["facts"])
         facts[frame] = _Facts(mean, bool(blank), center, deviation)
-        shot.progress("look", "Estimating each frame", _LOOKING * (frame + 1), float(count))
-    return facts
+    good = _good(facts)
+    if not good:
+        count = len(shot.frames)
+        raise UnsupportedShot(
+            f"All {count} frames of the shot are nearly one color." if count > 1 else "The frame is nearly one color.",
+            "Choose frames with visible detail.",
+        )
+    deviation = max(float(np.mean([facts[frame].deviation for frame in good])), 1e-9)
+    return good, (float(np.mean([facts[frame].center for frame in good])), deviation)
 
 
 def _good(facts: dict[int, _Facts]) -> list[int]:
@@ -118,7 +166,7 @@ def _good(facts: dict[int, _Facts]) -> list[int]:
 
 def _levels(shot: Shot, good: list[int], unit: tuple[float, float]) -> NDArray[np.float64]:
     """Scale and shift [N, 2] of the good frames; saved in the scratch folder."""
-    kept = shot.scratch / "levels.npy"
+    kept = shot.scratch / _LEVELS
     if kept.exists():
         return np.load(kept)
     center, deviation = unit
@@ -130,7 +178,7 @@ def _levels(shot: Shot, good: list[int], unit: tuple[float, float]) -> NDArray[n
 
     def done(_: int) -> None:
         share = _LOOKING + _LEVELLING * len(steps) / len(good)
-        shot.progress("level", "Comparing neighboring frames", share * count, float(count))
+        shot.progress("level", _LEVEL, share * count, float(count))
 
     frame_threads.each(work, range(len(good) - 1), check=shot.check, done=done)
     found = levels([steps[at] for at in range(len(good) - 1)])
@@ -139,10 +187,10 @@ def _levels(shot: Shot, good: list[int], unit: tuple[float, float]) -> NDArray[n
 
 
 def _steady_all(
-    shot: Shot, good: list[int], shown: Sequence[int], found: NDArray[np.float64], unit: tuple[float, float]
+    shot: Shot, good: list[int], found: NDArray[np.float64], unit: tuple[float, float], frames: range
 ) -> None:
-    """Stabilize the depth maps over time, upsample them to the working size along the plate's edges, and write them."""
-    count = len(shot.frames)
+    """Stabilize frames' depth maps over time, upsample them to the working size along the plate's edges, write them."""
+    count, shown = len(frames), shot.shown or tuple(range(len(shot.frames)))
     threads = max(1, min(os.cpu_count() or 1, _THREADS))
 
     center, deviation = unit
@@ -156,7 +204,7 @@ def _steady_all(
 
     window = Window(good, looked, deviation=deviation, threads=threads)
     ready: dict[int, NDArray[np.float32]] = {}
-    left = [frame for frame in range(count) if frame not in shot.finished]
+    left = [frame for frame in frames if frame not in shot.finished]
     finished, begun = count - len(left), _LOOKING + _LEVELLING
 
     def work(frame: int, pause: Callable[[], None]) -> None:
@@ -170,7 +218,7 @@ def _steady_all(
         nonlocal finished
         finished += 1
         shot.write(frame, ready.pop(frame))
-        shot.progress("steady", "Stabilizing over time", begun * count + (1 - begun) * finished, float(count))
+        shot.progress("steady", _STEADY, begun * count + (1 - begun) * finished, float(count))
 
     frame_threads.each(work, left, check=shot.check, done=done)
 
@@ -198,9 +246,9 @@ def _enlarged(steady: NDArray[np.float32], image: NDArray[np.uint8]) -> NDArray[
     return smooth(large[..., None], edge_weights(image, _SIGMA), strength=_STRENGTH)[..., 0]
 
 
-def _bridged(shot: Shot, good: list[int], shown: Sequence[int]) -> tuple[str, ...]:
+def _bridged(shot: Shot, good: list[int]) -> tuple[str, ...]:
     """A warning about frames whose depth is interpolated."""
-    taken = set(good)
+    taken, shown = set(good), shot.shown or tuple(range(len(shot.frames)))
     without = [number for number, frame in zip(shot.frames.numbers, shown, strict=True) if frame not in taken]
     if not without:
         return ()

@@ -7,7 +7,7 @@ from typing import Any
 from ...contract.catalogue import Parameter, Preset, presets
 from ...video_diffusion import parameters as shared
 from ...video_diffusion.weights import DEPTHCRAFTER, SVD
-from ..base import EstimatorInfo, Shot, ShotResult, Variant
+from ..base import Cost, EstimatorInfo, Shot, ShotResult, Variant
 from .settings import MONST3R, REFINE_SIGMA
 
 INFO = EstimatorInfo(
@@ -21,6 +21,7 @@ INFO = EstimatorInfo(
     default_size=1024,
     place=5,
     presets=presets(draft=Preset(parameters={"stage": "1"}), fine=Preset(full_size=True, parameters={"reach": 4})),
+    cost=Cost(frame_seconds=1.0, memory=8.0, gpu_memory=11.0),
     preview_frames=12,
     packages=("torch", "diffusers", "transformers", "accelerate", "safetensors", "huggingface_hub", "roma"),
     models=(MONST3R, DEPTHCRAFTER, SVD),

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...contract.catalogue import Parameter, Preset, presets
 from ...video_diffusion import parameters as shared
-from ..base import EstimatorInfo, Shot, ShotResult, Variant
+from ..base import Cost, EstimatorInfo, Phase, Shot, ShotResult, Variant
 from .weights import METRIC, SMALL
 
 INFO = EstimatorInfo(
@@ -23,6 +23,7 @@ INFO = EstimatorInfo(
         draft=Preset(size=518, parameters={"input_size": 196}),
         fine=Preset(full_size=True, parameters={"input_size": 518}),
     ),
+    cost=Cost(frame_seconds=0.7, memory=1.5, gpu_memory=2.5),
     preview_frames=32,
     packages=("torch", "safetensors"),
     models=(SMALL,),
@@ -69,3 +70,10 @@ def estimate(shot: Shot) -> ShotResult:
     from .streaming import estimate_shot
 
     return estimate_shot(shot)
+
+
+def phases(shot: Shot) -> tuple[Phase, ...]:
+    """Windows, which are independent of each other, the anchor among them; see `estimators.base`."""
+    from .streaming import windows_of
+
+    return (windows_of(shot),)

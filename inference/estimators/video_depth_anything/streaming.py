@@ -27,7 +27,7 @@ from ...models.facts import Model
 from ...video_diffusion import device
 from ...video_diffusion.execution.compiling import explained
 from ...video_diffusion.memory import gigabytes
-from ..base import Shot, ShotResult
+from ..base import Phase, Shot, ShotResult
 from . import joining, memory, windows
 from .memory import Case
 from .network import VideoDepthAnything, resized
@@ -92,6 +92,21 @@ def estimate_shot(shot: Shot) -> ShotResult:
     return ShotResult()
 
 
+def windows_of(shot: Shot) -> Phase:
+    """The estimate of the shot's windows as a phase; `estimate_shot` joins them."""
+    raw = RawMaps(shot, Settings(**shot.parameters))
+
+    def run(units: range) -> list[Path]:
+        for window in raw.missing(units):
+            raw.estimate(window)
+        raw.release()
+        return [raw.path(window) for window in units]
+
+    return Phase(
+        name="windows", label="Estimating windows", kind="window", units=raw.count, work=1 / (1 + _JOINING), run=run
+    )
+
+
 def joined(raw: RawMaps, settings: Settings) -> Iterator[NDArray[np.float32]]:
     """The shot's maps [H, W] at the processing resolution, in order; repeated frames once."""
     count = len(raw.shown_at)
@@ -133,10 +148,18 @@ class RawMaps:
         self._network = _Network(shot, settings)
         self.size = self._network.size
 
-    def missing(self) -> list[int]:
-        """The windows that are still to be estimated."""
-        missing = [window for window in range(len(self._frames)) if not self._path(window).exists()]
-        self._done = float(windows.WINDOW * (len(self._frames) - len(missing)))
+    @property
+    def count(self) -> int:
+        """How many windows there are, the anchor among them."""
+        return len(self._frames)
+
+    def missing(self, among: range | None = None) -> list[int]:
+        """The windows that are still to be estimated: of all, or of some, which are all of the work then."""
+        among = range(self.count) if among is None else among
+        missing = [window for window in among if not self.path(window).exists()]
+        if len(among) < self.count:
+            self._work = float(windows.WINDOW * len(among))
+        self._done = float(windows.WINDOW * (len(among) - len(missing)))
         return missing
 
     def estimate(self, window: int) -> None:
@@ -153,13 +176,13 @@ class RawMaps:
                 "estimate", label, self._done + share * windows.WINDOW, self._work
             ),
         )
-        save_array(self._path(window), maps)
+        save_array(self.path(window), maps)
         self._done += windows.WINDOW
 
     def at(self, window: int, place: int) -> NDArray[np.float32]:
         """A saved map at the network's size."""
         # read, not kept mapped: Windows deletes no file that is
-        return np.array(np.load(self._path(window), mmap_mode="r")[place])
+        return np.array(np.load(self.path(window), mmap_mode="r")[place])
 
     def at_working_size(self, window: int, place: int) -> NDArray[np.float32]:
         """A saved map at the processing resolution."""
@@ -197,7 +220,8 @@ class RawMaps:
             return "Estimating frames across the shot together"
         return f"Estimating window {window + 1} of {self._anchor}" if self._anchor > 1 else "Estimating"
 
-    def _path(self, window: int) -> Path:
+    def path(self, window: int) -> Path:
+        """The file of a window's maps."""
         return self.shot.scratch / ("anchor.npy" if window == self._anchor else f"window.{window:06d}.npy")
 
     def _places(self, window: int) -> int:

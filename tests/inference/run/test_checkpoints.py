@@ -167,7 +167,7 @@ def test_what_an_earlier_run_left_survives_a_gpu_that_fails(worker, tmp_path):
     ],
 )
 def test_only_errors_of_arrays_may_be_those_of_checkpoints(error, expected):
-    assert shots._may_be_of_checkpoints(error) == expected
+    assert shots.may_be_of_checkpoints(error) == expected
 
 
 def test_a_second_attempt_holds_nothing_of_the_first(tmp_path, monkeypatch):

@@ -24,9 +24,9 @@ def test_a_card_that_lies_idle_is_told_unless_the_job_wants_the_processor(monkey
 
 def test_versions_name_the_packages_of_the_full_set_that_took_part():
     info = registry.info("parallax")
-    light = runner._versions([info])
+    light = runner.versions([info])
     assert {"python", "fathom", "numpy"} <= light.keys() and "sortedcontainers" not in light
-    more = runner._versions([dataclasses.replace(info, packages=("yaml", "sortedcontainers", "no_such_module"))])
+    more = runner.versions([dataclasses.replace(info, packages=("yaml", "sortedcontainers", "no_such_module"))])
     assert more.keys() - light.keys() <= {"pyyaml", "sortedcontainers"} and "sortedcontainers" in more
 
 

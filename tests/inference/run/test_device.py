@@ -20,16 +20,16 @@ def card(monkeypatch):
 
 
 def test_a_job_is_told_by_the_card_that_it_gets(card):
-    assert runner._device([INFO], {}) == "A GPU"
-    assert runner._device([INFO], {"device": "auto"}) == "A GPU"
-    assert runner._device([INFO], {"device": "cpu"}) == "cpu"
+    assert runner.device_name([INFO], {}) == "A GPU"
+    assert runner.device_name([INFO], {"device": "auto"}) == "A GPU"
+    assert runner.device_name([INFO], {"device": "cpu"}) == "cpu"
 
 
 def test_an_estimator_that_uses_no_gpu_runs_on_the_processor(card):
-    assert runner._device([replace(INFO, gpu="unused")], {}) == "cpu"
-    assert runner._device([replace(INFO, gpu="unused"), INFO], {}) == "A GPU", "one of them does"
+    assert runner.device_name([replace(INFO, gpu="unused")], {}) == "cpu"
+    assert runner.device_name([replace(INFO, gpu="unused"), INFO], {}) == "A GPU", "one of them does"
 
 
 def test_a_device_that_is_not_there_is_refused_before_any_work():
     with pytest.raises(Failure, match=r"not available|not installed"):
-        runner._device([INFO], {"device": "cuda:99"})
+        runner.device_name([INFO], {"device": "cuda:99"})

@@ -10,7 +10,7 @@ import pytest
 from inference.common.failures import Cancelled, UnsupportedShot
 from inference.estimators.base import Shot
 from inference.estimators.quick import network
-from inference.estimators.quick.pipeline import estimate
+from inference.estimators.quick.pipeline import estimate, phases
 
 COUNT, SIZE = 20, (128, 72)
 
@@ -74,6 +74,9 @@ class Run:
     reported: list = field(default_factory=list)
 
     def __call__(self, net=brightness, *, stop_at=None):
+        return estimate(self.shot(stop_at), net)
+
+    def shot(self, stop_at=None):
         def check():
             if stop_at is not None and stop_at(self):
                 raise Cancelled
@@ -83,7 +86,7 @@ class Run:
             self.maps[index] = disparity
 
         self.scratch.mkdir(exist_ok=True)
-        shot = Shot(
+        return Shot(
             frames=Frames(self.images),
             parameters={},
             seed=0,
@@ -96,7 +99,6 @@ class Run:
             check=check,
             shown=self.shown,
         )
-        return estimate(shot, net)
 
     @property
     def all(self):
@@ -249,3 +251,24 @@ def test_framings_that_answer_at_other_scales_are_averaged_at_the_firsts():
     small = brightness(cv2.resize(image, (320, 180), interpolation=cv2.INTER_AREA)) + 10
     assert np.abs(found - small).mean() < 0.15 * small.std()
     assert found.mean() == pytest.approx(small.mean(), abs=0.01)
+
+
+def test_phases_in_pieces_make_the_same_bits(run):
+    wide = texture(2, (SIZE[0] + 3 * COUNT, SIZE[1]))
+    images = [np.ascontiguousarray(wide[:, 3 * i : 3 * i + SIZE[0]]) for i in range(COUNT)]
+    images[6] = images[5]
+    images[11] = np.full_like(images[11], 255)
+    shown = tuple(5 if i == 6 else i for i in range(COUNT))
+    whole, pieces = run(images, shown, "whole"), run(images, shown, "pieces")
+    whole()
+    names = [phase.name for phase in phases(pieces.shot(), brightness)]
+    for name in names:
+        for units in (range(13, COUNT), range(7), range(7, 13)):
+            # each by a process of its own, which knows nothing but what the others have saved
+            phase = next(each for each in phases(pieces.shot(), brightness) if each.name == name)
+            files = phase.run(units if phase.kind == "frame" else range(phase.units))
+            assert all(path.is_file() for path in files) and (files or name == "steady")
+    np.testing.assert_array_equal(pieces.all, whole.all)
+    assert pieces().warnings == (
+        "Frame 1012 is a flash or blank: its depth is interpolated from the frames around it.",
+    )

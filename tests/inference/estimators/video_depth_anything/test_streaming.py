@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the packages of the network estimators are not installed")
 
 from inference.common.failures import Cancelled, Failure, UnsupportedShot  # noqa: E402
-from inference.estimators.video_depth_anything import INFO, memory, network, streaming, windows  # noqa: E402
+from inference.estimators.video_depth_anything import INFO, memory, network, phases, streaming, windows  # noqa: E402
 from inference.estimators.video_depth_anything.pipeline import estimate_clip  # noqa: E402
 from inference.estimators.video_depth_anything.window import Plan, WindowRun  # noqa: E402
 from tests.inference.support import stoppable, tiny_video_depth  # noqa: E402
@@ -285,3 +285,14 @@ def test_a_compiler_that_is_missing_is_told_in_a_sentence(tmp_path, monkeypatch)
     monkeypatch.setattr(WindowRun, "__call__", fail)
     with pytest.raises(Failure, match="could not be compiled on this machine"):
         Run(frames, tmp_path / "compiled", compile=True)()
+
+
+def test_windows_in_pieces_make_the_same_bits(tmp_path):
+    frames = clip(60)
+    expected = Run(frames, tmp_path / "whole")()
+    for units in (range(2, 4), range(2)):
+        # each by a process of its own, which knows nothing but what the others have saved
+        (phase,) = phases(Run(frames, tmp_path / "pieces").shot)
+        assert (phase.kind, phase.units) == ("window", 4), "three windows and the anchor"
+        assert [path.is_file() for path in phase.run(units)] == [True, True]
+    np.testing.assert_array_equal(Run(frames, tmp_path / "pieces")(), expected)

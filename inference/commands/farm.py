@@ -1,0 +1,177 @@
+"""``plan``, ``merge`` and ``bundle``: a job in chunks that ``estimate --planned`` does, on any number of computers."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..common.failures import Failure
+from ..contract import events, exit_codes
+from ..farm import CHUNK_FRAMES
+from . import estimate, stoppable
+from .display import Display
+from .numbers import whole_number
+
+if TYPE_CHECKING:
+    from ..contract.job import Job
+    from ..farm.planning import Plan
+    from ..run.stop import Stop
+
+
+def add_to(verbs: argparse._SubParsersAction) -> None:
+    """Add the verbs to the command line."""
+    _add_plan(verbs)
+    _add_bundle(verbs)
+    verb = verbs.add_parser(
+        "merge",
+        help="complete a planned depth sequence once its chunks are done",
+        description="Complete a planned depth sequence once its chunks are done; missing and damaged ones are listed.",
+    )
+    verb.add_argument("folder", metavar="DIR", help="the output folder of the plan")
+    add_places(verb)
+    stoppable.add_options(verb)
+    verb.set_defaults(run=_merge, prints=False)
+
+
+def _add_bundle(verbs: argparse._SubParsersAction) -> None:
+    verb = verbs.add_parser(
+        "bundle",
+        help="plan clips, and write them as one job for a render farm",
+        description="Plan clips, each into a folder of its name in the output folder, and write them as one job for a "
+        "render farm: openjd is Open Job Description, as AWS Deadline Cloud and the openjd command take it.",
+    )
+    verb.add_argument("kind", metavar="openjd", choices=("openjd",), help="the farm's kind of job")
+    verb.add_argument("clips", metavar="CLIP", nargs="*", help="movies, folders of frames, or frames of sequences")
+    verb.add_argument("--bundle", metavar="DIR", required=True, help="folder for the job; created if needed")
+    verb.add_argument(
+        "--planned", metavar="DIR", action="append", default=[], help="a folder that is planned already; repeatable"
+    )
+    verb.add_argument("--name", metavar="TEXT", default="", help="the job's name (default: after its clips)")
+    estimate.add_job_options(verb, with_clip=False)
+    _add_chunk_frames(verb)
+    stoppable.add_options(verb)
+    verb.set_defaults(run=_bundle, prints=False)
+
+
+def _add_chunk_frames(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--chunk-frames",
+        metavar="N",
+        type=whole_number,
+        default=CHUNK_FRAMES,
+        help=f"frames of a chunk, about (default: {CHUNK_FRAMES})",
+    )
+
+
+def _add_plan(verbs: argparse._SubParsersAction) -> None:
+    verb = verbs.add_parser(
+        "plan",
+        help="divide an estimate into chunks for several computers",
+        description="Divide an estimate into chunks, which the command estimate --planned does on any computer that "
+        "shares the output folder, and the command merge completes.",
+    )
+    estimate.add_job_options(verb)
+    _add_chunk_frames(verb)
+    verb.add_argument("--check", metavar="DIR", help="only check that the plan in a folder still fits its clip")
+    verb.add_argument("--clip", dest="moved_clip", metavar="PATH", help="with --check: where the clip lies here")
+    verb.add_argument("--json", action="store_true", help="print the list of chunks as JSON")
+    stoppable.add_options(verb)
+    verb.set_defaults(run=_plan, prints=False)
+
+
+def add_places(verb: argparse.ArgumentParser) -> None:
+    """Add the options that say where a plan's inputs lie on this computer."""
+    verb.add_argument("--clip", metavar="PATH", help="where the clip lies on this computer (default: where it was)")
+    verb.add_argument(
+        "--mattes", metavar="DIR", help="where the mattes lie on this computer (default: where they were)"
+    )
+
+
+def _plan(options: argparse.Namespace) -> int:
+    begun = time.monotonic()
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    described: list[str] = []
+
+    def work(display: Display, asked: Stop) -> events.Done:
+        from ..farm import planning
+
+        if options.check:
+            plan = planning.load(Path(options.check).absolute(), clip=options.moved_clip, mattes=options.mattes)
+            planning.check_clip(plan)
+        else:
+            plan = _planned(options, estimate.job_of(options, "plan"), display, asked)
+        chunks = [plan.describe(number) for number in range(len(plan.chunks))]
+        described.append(json.dumps({"output": plan.job.output, "chunks": chunks}, indent=2) if options.json else "")
+        frames = plan.last_frame - plan.first_frame + 1
+        return events.Done(folder=plan.job.output, frames=frames, seconds=time.monotonic() - begun)
+
+    def ending(done: events.Done) -> str:
+        if described[0] or options.check:
+            return described[0] or f"The plan in {done.folder} fits its clip."
+        return f"The plan of {done.frames} frames is in {done.folder}; --json lists its chunks."
+
+    return stoppable.run(options, work, ending=ending)
+
+
+def _planned(options: argparse.Namespace, job: Job, display: Display, asked: Stop) -> Plan:
+    from ..farm import planning
+
+    if options.chunk_frames < 1:
+        raise Failure(exit_codes.USAGE, "--chunk-frames must be at least 1.")
+    return planning.make(
+        job, emit=display, cancelled=asked, overwrite=options.overwrite, chunk_frames=options.chunk_frames
+    )
+
+
+def _bundle(options: argparse.Namespace) -> int:
+    begun = time.monotonic()
+    os.environ["HF_HUB_OFFLINE"] = "1"
+
+    def work(display: Display, asked: Stop) -> events.Done:
+        from ..farm import openjd
+
+        if not options.clips and not options.planned:
+            raise Failure(exit_codes.USAGE, "The command bundle needs a CLIP with --output DIR, or --planned DIR.")
+        if options.job:
+            what = "--job cannot be combined with the command bundle."
+            raise Failure(exit_codes.USAGE, what, hint="Plan the job file, and name its folder by --planned.")
+        folders, frames = [Path(folder) for folder in options.planned], 0
+        for clip, name in zip(options.clips, _own_names(options.clips)):
+            output = str(Path(options.output) / name) if options.output else None
+            own = argparse.Namespace(**{**vars(options), "clip": clip, "output": output})
+            plan = _planned(options, estimate.job_of(own, "bundle"), display, asked)
+            folders.append(Path(plan.job.output))
+            frames += plan.last_frame - plan.first_frame + 1
+        bundle = openjd.write(folders, Path(options.bundle).absolute(), name=options.name)
+        return events.Done(folder=str(bundle), frames=frames, seconds=time.monotonic() - begun)
+
+    return stoppable.run(options, work, ending=lambda done: f"The job's bundle is in {done.folder}.")
+
+
+def _own_names(clips: list[str]) -> list[str]:
+    """A folder name for each clip: its own, with a number where several have one."""
+    found: list[str] = []
+    for clip in clips:
+        path = Path(clip).absolute()
+        name = path.stem if path.suffix and not path.is_dir() else path.name
+        taken = (f"{name}-{number}" for number in range(2, len(clips) + 2))
+        found.append(name if name not in found else next(each for each in taken if each not in found))
+    return found
+
+
+def _merge(options: argparse.Namespace) -> int:
+    begun = time.monotonic()
+
+    def work(display: Display, asked: Stop) -> events.Done:
+        from ..farm.merging import merge
+
+        folder = Path(options.folder).absolute()
+        sequence = merge(folder, emit=display, cancelled=asked, clip=options.clip, mattes=options.mattes)
+        frames = sum(shot.last_frame - shot.first_frame + 1 for shot in sequence.done_shots)
+        return events.Done(folder=str(folder), frames=frames, seconds=time.monotonic() - begun)
+
+    return stoppable.run(options, work)

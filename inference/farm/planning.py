@@ -1,0 +1,345 @@
+"""The plan of a job: its work as numbered chunks, in the output folder that becomes the depth sequence.
+
+Planning reads the clip once, to processing resolution, and finds its cuts; no chunk reads it again but for maps at the
+plate's size. Chunks are numbered phase by phase, and a phase of a shot begins when the phase before is whole. The plan
+is a file in the scratch folder, beside the checkpoints of an ordinary run: those are what chunks leave.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from ..common.failures import Failure
+from ..common.files import save_json
+from ..contract import depth_sequence, environment, events, exit_codes, leftovers, measured, own_files, records
+from ..contract.depth_sequence import SCRATCH
+from ..contract.job import Job, validate, with_output
+from ..contract.numbering import Frame
+from ..contract.own_files import Names
+from ..contract.records import Bounds, Seconds, Word
+from ..estimators.base import Phase
+from ..media.processing_size import Prepared
+from ..run import inputs, pieces, runner
+from ..run.runner import Provenance
+from . import CHUNK_FRAMES
+
+SCHEMA_VERSION = 1
+_FRAMES_OF_WINDOW = 22
+Count = Annotated[int, Bounds(0, 10**7)]
+Side = Annotated[int, Bounds(1, 65536)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedPhase:
+    """A phase of all shots.
+
+    Attributes
+    ----------
+    name, label : str
+        As in `run.pieces`.
+    kind : 'shot', 'window' or 'frame'
+    estimator : str
+        Empty for what is no estimator's.
+    memory, gpu_memory : float
+        Host memory and a GPU's that a chunk needs, about, in GB; 0: unknown, or none.
+    """
+
+    name: Word
+    label: Word
+    kind: Literal["shot", "window", "frame"]
+    estimator: Word = ""
+    memory: Annotated[float, Bounds(0, 1e6)] = 0.0
+    gpu_memory: Annotated[float, Bounds(0, 1e6)] = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """One piece of work.
+
+    Attributes
+    ----------
+    phase : int
+        Index in `Plan.phases`.
+    first_frame, last_frame : int
+        Source frames of the shot.
+    first_unit, last_unit : int
+        Units of the phase, from 0, both included.
+    seconds : float
+        About, on two CPU cores, or on a GPU where one is needed; 0: unknown.
+    """
+
+    phase: Count
+    first_frame: Frame
+    last_frame: Frame
+    first_unit: Count
+    last_unit: Count
+    seconds: Seconds = 0.0
+
+    @property
+    def units(self) -> range:
+        """The units of the phase."""
+        return range(self.first_unit, self.last_unit + 1)
+
+    def problems(self) -> Iterator[str]:
+        """Why this is not a valid chunk; `records` asks."""
+        if self.last_frame < self.first_frame or self.last_unit < self.first_unit:
+            yield "is empty"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A job in chunks.
+
+    Attributes
+    ----------
+    identity : str
+        A new one for every plan.
+    job : Job
+    overwrite : bool
+        Whether a finished result is replaced.
+    estimators : tuple of str
+        Those that run.
+    provenance : Provenance
+        Of the computer that planned, whose packages and weights the others must have.
+    files : str
+        `inputs.Inputs.files_key` of the clip.
+    plate, size : (int, int)
+        Width and height of the clip's frames, and at processing resolution.
+    lens_tag : (float, float) or None
+        As in `estimators.base.Shot`.
+    first_frame, last_frame : int
+    phases : tuple of PlannedPhase
+    chunks : tuple of Chunk
+        By number; those of a phase follow those of the phase before.
+    """
+
+    identity: Word
+    job: Job
+    overwrite: bool
+    estimators: tuple[Word, ...]
+    provenance: Provenance
+    files: Word
+    plate: tuple[Side, Side]
+    size: tuple[Side, Side]
+    first_frame: Frame
+    last_frame: Frame
+    phases: tuple[PlannedPhase, ...]
+    chunks: tuple[Chunk, ...]
+    lens_tag: tuple[float, float] | None = None
+    schema_version: int = SCHEMA_VERSION
+
+    def problems(self) -> Iterator[str]:
+        """Why this is not a valid plan; `records` asks."""
+        phases = [chunk.phase for chunk in self.chunks]
+        if phases != sorted(phases) or any(phase >= len(self.phases) for phase in phases):
+            yield "has chunks that do not follow its phases"
+        if any(c.first_frame < self.first_frame or c.last_frame > self.last_frame for c in self.chunks):
+            yield "has chunks outside its frames"
+
+    def before(self, number: int) -> list[int]:
+        """The chunks that must be done before one: those of its shot's earlier phases."""
+        chunk = self.chunks[number]
+        return [n for n in self.of_shot(chunk.first_frame) if self.chunks[n].phase < chunk.phase]
+
+    def of_shot(self, first: int) -> list[int]:
+        """The chunks of the shot that begins with a frame, in order."""
+        return [number for number, chunk in enumerate(self.chunks) if chunk.first_frame == first]
+
+    def describe(self, number: int) -> dict[str, Any]:
+        """One chunk for a program that submits it."""
+        chunk = self.chunks[number]
+        phase = self.phases[chunk.phase]
+        first, last = chunk.first_frame, chunk.last_frame
+        if phase.kind == "frame":
+            first, last = first + chunk.first_unit, first + chunk.last_unit
+        return {
+            "number": number,
+            "phase": chunk.phase,
+            "name": phase.name,
+            "label": phase.label,
+            "kind": phase.kind,
+            "shot": [chunk.first_frame, chunk.last_frame],
+            "units": [chunk.first_unit, chunk.last_unit],
+            "frames": [first, last],
+            "seconds": round(chunk.seconds, 1),
+            "memory_gb": phase.memory,
+            "gpu_memory_gb": phase.gpu_memory,
+        }
+
+
+def make(
+    job: Job,
+    *,
+    emit: Callable[[events.Event], None],
+    cancelled: Callable[[], bool] = lambda: False,
+    overwrite: bool = False,
+    chunk_frames: int = CHUNK_FRAMES,
+) -> Plan:
+    """Plan a job in its output folder; one that is planned already, in the same way, keeps its plan and its work.
+
+    Parameters
+    ----------
+    chunk_frames : int
+        Frames of a chunk, about; a chunk is of one shot and one phase.
+
+    Raises
+    ------
+    Failure, JobError, ClipError, Cancelled
+        As for `runner.estimate`.
+    """
+    with runner.opened(job, emit=emit, cancelled=cancelled, overwrite=overwrite) as run:
+        prepared = runner.prepare(run, alone=True)
+        folder = run.task.out.folder
+        phases, chunks = _divided(run, prepared, max(chunk_frames, 1))
+        plan = Plan(
+            identity=uuid.uuid4().hex,
+            job=run.task.job,
+            overwrite=overwrite,
+            estimators=tuple(info.name for info in run.task.choice.used),
+            provenance=run.provenance,
+            files=run.read.files_key(),
+            plate=run.task.plate,
+            lens_tag=run.task.lens_tag,
+            size=run.size,
+            first_frame=run.first,
+            last_frame=run.last,
+            phases=phases,
+            chunks=chunks,
+        )
+        earlier = _earlier(folder)
+        if earlier is not None and replace(earlier, identity=plan.identity) == plan:
+            return earlier
+        own_files.clear(folder / SCRATCH, Names((leftovers.PLAN, f"{leftovers.CHUNKS}/######.json")))
+        save_json(folder / SCRATCH / leftovers.PLAN, plan)
+        return plan
+
+
+def load(folder: Path, *, clip: str | None = None, mattes: str | None = None) -> Plan:
+    """The plan in an output folder, which may lie elsewhere than when it was made.
+
+    Parameters
+    ----------
+    folder : Path
+    clip, mattes : str or None
+        Where the clip and the mattes lie on this computer; None: where they did.
+
+    Raises
+    ------
+    Failure
+        USAGE: there is none, or none that this version of Fathom can read.
+    """
+    try:
+        plan = records.load(Plan, folder / SCRATCH / leftovers.PLAN, strict=False)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise Failure(exit_codes.USAGE, f"{folder} has no plan.", hint="Make one with the command plan.") from error
+    except records.RecordError as error:
+        raise Failure(exit_codes.USAGE, f"The plan in {folder} cannot be used: {error}.", hint="Plan again.") from error
+    if plan.schema_version != SCHEMA_VERSION:
+        what = f"The plan in {folder} was made by another version of Fathom."
+        raise Failure(exit_codes.USAGE, what, hint="Install the same version everywhere, or plan again.")
+    source = plan.job.source
+    if clip:
+        path = Path(clip).absolute()
+        is_of_frames = source.kind == "sequence" and not path.is_dir()
+        source = replace(source, path=str(path.parent if is_of_frames else path))
+    job = replace(plan.job, source=source, mattes=str(Path(mattes).absolute()) if mattes else plan.job.mattes)
+    return replace(plan, job=validate(with_output(job, str(folder))))
+
+
+def is_merged(folder: Path) -> bool:
+    """Whether the work of a plan is complete: the folder has a result and no plan any more."""
+    planned = (folder / SCRATCH / leftovers.PLAN).exists()
+    return not planned and (folder / depth_sequence.SIDECAR).is_file()
+
+
+def check_clip(plan: Plan) -> None:
+    """Raise a `Failure` (BAD_CLIP) unless the clip's files are those that were planned, by name, size and time."""
+    noted = inputs.note(plan.job)
+    read = inputs.Inputs(plan.job, noted, first=plan.first_frame, last=plan.last_frame)
+    if read.files_key() != plan.files:
+        raise Failure(
+            exit_codes.BAD_CLIP,
+            f"{depth_sequence.plate_file(plan.job.source)} is not the clip that was planned: files have another size "
+            "or modification time, or are missing.",
+            hint="Plan it again.",
+        )
+
+
+def _earlier(folder: Path) -> Plan | None:
+    try:
+        return load(folder)
+    except (Failure, ValueError):
+        return None
+
+
+def _divided(
+    run: runner.Run, prepared: Prepared, chunk_frames: int
+) -> tuple[tuple[PlannedPhase, ...], tuple[Chunk, ...]]:
+    """The phases of all shots, and the chunks of each."""
+    shots = [
+        (first, last, pieces.stages(run.task, prepared, first, last, label=prepared.label(index)))
+        for index, (first, last) in enumerate(prepared.shots)
+    ]
+    # a shot that is too short for an estimator lacks its phases, and has the others in the same order
+    names = [stage.name for stage in max((stages for _, _, stages in shots), key=len)]
+    phases: dict[str, PlannedPhase] = {}
+    found: dict[str, list[Chunk]] = {name: [] for name in names}
+    seconds = _frame_seconds(run)
+    for first, last, stages in shots:
+        for stage in stages:
+            phases.setdefault(stage.name, _planned(run, stage))
+            for units in _ranges(stage.phase, chunk_frames):
+                share = stage.phase.work * len(units) / stage.phase.units
+                found[stage.name].append(
+                    Chunk(
+                        phase=names.index(stage.name),
+                        first_frame=first,
+                        last_frame=last,
+                        first_unit=units.start,
+                        last_unit=units.stop - 1,
+                        seconds=round(seconds * (last - first + 1) * share, 3),
+                    )
+                )
+    return tuple(phases[name] for name in names), tuple(chunk for name in names for chunk in found[name])
+
+
+def _planned(run: runner.Run, stage: pieces.Stage) -> PlannedPhase:
+    used = run.task.choice.used
+    cost = max((info.cost for info in used if stage.estimator in ("", info.name)), key=lambda cost: cost.memory)
+    on_gpu = run.provenance.device != "cpu" and bool(stage.estimator)
+    return PlannedPhase(
+        name=stage.name,
+        label=stage.phase.label,
+        kind=stage.phase.kind,
+        estimator=stage.estimator,
+        memory=cost.memory,
+        gpu_memory=cost.gpu_memory if on_gpu else 0.0,
+    )
+
+
+def _ranges(phase: Phase, chunk_frames: int) -> list[range]:
+    """The units of a phase of a shot in ranges of nearly equal length."""
+    if phase.kind == "shot":
+        return [range(phase.units)]
+    each = _FRAMES_OF_WINDOW if phase.kind == "window" else 1
+    count = min(max(1, round(phase.units * each / chunk_frames)), phase.units)
+    borders = [round(phase.units * index / count) for index in range(count + 1)]
+    return [range(start, end) for start, end in pairwise(borders)]
+
+
+def _frame_seconds(run: runner.Run) -> float:
+    """Seconds that a frame takes, about: as measured on this computer, or else by the estimator's own figure."""
+    choice, pixels = run.task.choice, run.size[0] * run.size[1]
+    wanted = measured.Measured(
+        estimator=choice.info.name, settings="", frames=1, pixels=pixels, map_pixels=pixels, seconds=0
+    )
+    found = measured.forecast(measured.load(environment.data_folder()), wanted)
+    if found is not None:
+        return found.seconds
+    usual = choice.leading.default_size**2 * 9 / 16
+    return sum(info.cost.frame_seconds for info in choice.used) * pixels / usual

@@ -1,0 +1,236 @@
+"""A job in chunks by processes of their own: the result of one run, whatever happens on the way."""
+
+import json
+import os
+import shutil
+import signal
+from itertools import groupby
+
+import pytest
+
+from inference.contract import depth_sequence, exit_codes
+
+
+def by_phase(chunks):
+    """The numbers of each phase's chunks."""
+    return [[chunk["number"] for chunk in group] for _, group in groupby(chunks, lambda chunk: chunk["phase"])]
+
+
+def test_the_plan_lists_chunks_phase_by_phase(farm, cut_clip):
+    chunks = farm.plan(cut_clip)
+    assert [chunk["number"] for chunk in chunks] == list(range(len(chunks)))
+    assert [chunk["name"] for chunk in chunks] == [
+        *["phased.look"] * 4, *["phased.mean"] * 2, *["phased.write"] * 4, *["finish"] * 2
+    ]  # fmt: skip
+    assert [chunk["frames"] for chunk in chunks[:4]] == [[1, 8], [9, 15], [16, 23], [24, 30]]
+    assert {chunk["kind"] for chunk in chunks} == {"frame", "shot"}
+    # the same again keeps the plan, so that nothing that is done is done again; another one replaces it
+    identity = json.loads((farm.output / ".fathom" / "plan.json").read_text())["identity"]
+    assert farm.plan(cut_clip) == chunks
+    assert json.loads((farm.output / ".fathom" / "plan.json").read_text())["identity"] == identity
+    assert len(farm.plan(cut_clip, frames=3)) > len(chunks)
+
+
+@pytest.mark.parametrize("full_size", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_processes_at_once_make_what_one_run_makes(farm, cut_clip, whole, helpers, full_size):
+    more = ("--full-size",) if full_size else ()
+    chunks = farm.plan(cut_clip, *more)
+    for numbers in by_phase(chunks):
+        processes = [farm.start(number) for number in numbers]
+        for process in processes:
+            assert process.communicate()[1] is not None and process.returncode == 0
+    done = farm.merge("--events")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert farm.contents() == whole(*more)
+    assert sorted(path.suffix for path in farm.output.iterdir()) == [*[".exr"] * 30, ".json"], "nothing else is left"
+    told = [event["message"] for event in helpers.events_of(done.stdout) if event["event"] == "warning"]
+    assert told == ["Shot 1 of 2: It is only a test.", "Shot 2 of 2: It is only a test."]
+    # what a farm sends again later does no harm
+    assert farm.do("0-3").returncode == farm.merge().returncode == 0
+    assert farm.contents() == whole(*more)
+
+
+def test_a_chunk_before_its_phase_says_so(farm, cut_clip):
+    farm.plan(cut_clip)
+    early = farm.do("4", "--events")
+    assert early.returncode == exit_codes.EARLY
+    assert "Chunk 4 cannot begin before the chunks 0-1 are done." in early.stdout
+    assert farm.do("0-1").returncode == 0
+    assert farm.do("4").returncode == 0, "the other shot's chunks do not matter"
+    assert farm.do("5").returncode == exit_codes.EARLY
+
+
+def test_merge_lists_what_is_missing_or_damaged(farm, cut_clip, whole, helpers):
+    farm.plan(cut_clip)
+    done = farm.merge()
+    assert done.returncode == exit_codes.INCOMPLETE and "The chunks 0-11 of 12 are missing" in done.stderr
+    assert farm.do("0-8,10").returncode == 0
+    done = farm.merge()
+    assert done.returncode == exit_codes.INCOMPLETE
+    assert "The chunks 9,11 of 12 are missing" in done.stderr and "--chunks 9,11" in done.stderr
+    scratch = farm.output / ".fathom"
+    bright = scratch / "shot.0016-0030" / "bright" / "000003.npy"
+    bright.write_bytes(bright.read_bytes()[:-8])
+    done = farm.merge()
+    assert "and chunk 2 is damaged" in done.stderr and not bright.exists()
+    assert farm.do("2,9,11").returncode == 0
+    (farm.output / "disparity.0020.exr").write_bytes(b"no map")
+    done = farm.merge()
+    assert done.returncode == exit_codes.INCOMPLETE and "Chunk 11 is damaged" in done.stderr
+    assert not (farm.output / "depth.json").exists()
+    assert farm.do("11").returncode == farm.merge().returncode == 0
+    assert farm.contents() == whole()
+
+
+def test_damaged_results_of_an_earlier_phase_are_named(farm, cut_clip):
+    farm.plan(cut_clip)
+    assert farm.do("0-1").returncode == 0
+    (farm.output / ".fathom" / "shot.0001-0015" / "bright" / "000003.npy").write_bytes(b"no array")
+    done = farm.do("4")
+    assert done.returncode == exit_codes.INCOMPLETE
+    assert "Chunk 0 left damaged files. Do it again: --chunks 0." in done.stderr
+    assert farm.do("0,4").returncode == 0
+    assert "ValueError" in (farm.output / ".fathom" / "chunks" / "000004.log").read_text()
+
+
+def test_killed_chunks_are_done_again(farm, cut_clip, whole, helpers):
+    killed = ("--parameter", "killed=3")
+    farm.plan(cut_clip, *killed)
+    for number in (0, 2):
+        process = farm.start(number)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+    assert "chunks 0-11" in farm.merge().stderr
+    assert farm.do().returncode == farm.merge().returncode == 0
+    made = farm.contents()
+    assert {name: made[name] for name in made if name.endswith(".exr")} == {
+        name: data for name, data in whole().items() if name.endswith(".exr")
+    }
+
+
+@pytest.mark.slow
+def test_one_chunk_on_two_computers_is_done_once(farm, cut_clip, whole, helpers):
+    farm.plan(cut_clip, "--parameter", "pause=0.05")
+    for numbers in ("0-3", "4-5", "6-9", "10-11"):
+        processes = [farm.start(numbers) for _ in range(3)]
+        for process in processes:
+            process.communicate()
+            assert process.returncode == 0
+    processes = [farm.worker.start("merge", farm.output) for _ in range(2)]
+    codes = [process.wait() for process in processes]
+    assert 0 in codes and set(codes) <= {0, exit_codes.BAD_OUTPUT}, "one of them may find the other at work"
+    made = farm.contents()
+    assert {name: made[name] for name in made if name.endswith(".exr")} == {
+        name: data for name, data in whole().items() if name.endswith(".exr")
+    }
+
+
+@pytest.mark.slow
+def test_a_merge_that_is_killed_goes_on(farm, cut_clip, whole, helpers):
+    farm.plan(cut_clip)
+    assert farm.do().returncode == 0
+    for _ in range(4):
+        process = farm.worker.start("merge", farm.output)
+        helpers.wait_for(lambda: (farm.output / ".fathom" / "lock").exists() or process.poll() is not None, "the lock")
+        process.kill()
+        process.communicate()
+    assert farm.merge().returncode == 0
+    assert farm.contents() == whole()
+
+
+def test_a_chunk_that_fails_has_its_reason_in_its_log(farm, cut_clip):
+    farm.plan(cut_clip, "--parameter", "broken=10")
+    done = farm.do("0-1", "--progress", "openjd")
+    assert done.returncode == exit_codes.FAILED
+    assert "openjd_fail: An unexpected error occurred (ZeroDivisionError: something went wrong inside)." in done.stdout
+    assert "openjd_progress: 100.0" not in done.stdout and "openjd_status: Looking (shot 1 of 2)" in done.stdout
+    assert "ZeroDivisionError" in (farm.output / ".fathom" / "chunks" / "000001.log").read_text()
+    assert "chunks 1-11" in farm.merge().stderr, "the chunk before it is done"
+
+
+def test_an_unsupported_shot_is_skipped_as_in_one_run(farm, cut_clip, tmp_path, worker, helpers):
+    refused = ("--parameter", "refused=16")
+    one = worker("estimate", cut_clip, "--output", tmp_path / "one", "--estimator", "phased", *refused)
+    assert one.returncode == 0
+    farm.plan(cut_clip, *refused)
+    assert farm.do().returncode == farm.merge().returncode == 0
+    assert farm.contents() == farm.contents(tmp_path / "one")
+
+
+def test_shots_of_every_estimator_are_chunks(farm, cut_clip, worker, tmp_path, helpers):
+    chunks = farm.plan(cut_clip, estimator="running_mean")
+    assert [(chunk["name"], chunk["shot"]) for chunk in chunks] == [("finish", [1, 15]), ("finish", [16, 30])]
+    assert worker.estimate(cut_clip, tmp_path / "one").returncode == 0
+    assert farm.do("1").returncode == farm.do("0").returncode == farm.merge().returncode == 0
+    assert farm.contents() == farm.contents(tmp_path / "one")
+
+
+def test_another_clip_than_the_planned_one_is_refused(farm, cut_clip, worker, tmp_path, helpers):
+    clip, moved = tmp_path / "clip", tmp_path / "moved"
+    shutil.copytree(cut_clip, clip)
+    farm.plan(clip)
+    assert worker("plan", "--check", farm.output).returncode == 0
+    assert farm.do().returncode == 0
+    shutil.move(clip, moved)
+    done = farm.merge()
+    assert done.returncode == exit_codes.BAD_CLIP and "is not the clip that was planned" in done.stderr
+    changed = moved / "plate.0003.png"
+    stamp = changed.stat().st_mtime_ns
+    os.utime(changed, ns=(stamp, stamp + 10**9))
+    for command in (("merge", farm.output), ("plan", "--check", farm.output)):
+        assert worker(*command, "--clip", moved).returncode == exit_codes.BAD_CLIP
+    os.utime(changed, ns=(stamp, stamp))
+    assert farm.merge("--clip", moved).returncode == 0, "the same files elsewhere"
+    assert depth_sequence.load(farm.output).source.path == str(clip), "as the artist's computer knows it"
+
+
+def test_a_finished_result_stays_until_a_plan_that_replaces_it_is_merged(farm, cut_clip, worker, whole, helpers):
+    assert worker.estimate(cut_clip, farm.output).returncode == 0
+    before = farm.contents()
+    refused = worker("plan", cut_clip, "--output", farm.output, "--estimator", "phased")
+    assert refused.returncode == exit_codes.BAD_OUTPUT
+    farm.plan(cut_clip, "--overwrite")
+    assert farm.do().returncode == 0
+    assert farm.contents() == before
+    assert farm.merge().returncode == 0
+    assert farm.contents() == whole()
+
+
+def test_files_that_fathom_did_not_write_are_not_believed(farm, cut_clip, tmp_path, helpers):
+    farm.plan(cut_clip)
+    scratch = farm.output / ".fathom"
+    mine = farm.output / "holiday.jpg"
+    mine.write_bytes(b"mine")
+    assert farm.do("0-9").returncode == 0
+    note = scratch / "chunks" / "000000.json"
+    facts = json.loads(note.read_text())
+    for path in ("holiday.jpg", "../clip.mov", "/etc/hostname"):
+        note.write_text(json.dumps(facts | {"files": [{"path": path, "size": 1}]}))
+        done = farm.merge()
+        assert done.returncode == exit_codes.INCOMPLETE and "chunk 0 is damaged" in done.stderr
+    assert mine.read_bytes() == b"mine"
+    note.write_text(json.dumps(facts | {"plan": "another"}))
+    assert "The chunks 0,10-11 of 12 are missing" in farm.merge().stderr
+    shutil.rmtree(scratch / "chunks")
+    (tmp_path / "elsewhere").mkdir()
+    (scratch / "chunks").symlink_to(tmp_path / "elsewhere")
+    assert farm.do("0").returncode == exit_codes.BAD_OUTPUT
+    assert not list((tmp_path / "elsewhere").iterdir())
+    (scratch / "chunks").unlink()
+    plan = json.loads((scratch / "plan.json").read_text())
+    for wrong in ("{", json.dumps(plan | {"chunks": [plan["chunks"][0] | {"phase": 99}]}), json.dumps({"chunks": []})):
+        (scratch / "plan.json").write_text(wrong)
+        done = farm.do("0")
+        assert done.returncode == exit_codes.USAGE and "cannot be used" in done.stderr
+
+
+@pytest.mark.parametrize("chunks", ["99", "a", "3-1", "-1", ""])
+def test_chunks_that_there_are_not_are_refused(farm, cut_clip, chunks):
+    farm.plan(cut_clip)
+    assert farm.worker("estimate", "--planned", farm.output, f"--chunks={chunks}").returncode == exit_codes.USAGE
+
+
+def test_a_folder_without_a_plan_is_refused(farm, tmp_path):
+    for done in (farm.do("0"), farm.merge(), farm.worker("plan", "--check", tmp_path)):
+        assert done.returncode == exit_codes.USAGE and "has no plan" in done.stderr
+    assert not farm.output.exists()

@@ -1,0 +1,144 @@
+"""Bundles of Open Job Description, run by its own command as a farm's computers run them."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from inference.contract import exit_codes
+
+OPENJD = shutil.which("openjd", path=os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))
+
+pytestmark = pytest.mark.skipif(OPENJD is None, reason="openjd-cli is not installed")
+
+
+@pytest.fixture
+def fathom(tmp_path):
+    """A stand-in for the folder `inference`, whose program is the tests' worker, with their estimators."""
+    folder = tmp_path / "fathom" / "inference"
+    folder.mkdir(parents=True)
+    worker = Path(__file__).resolve().parents[1] / "support" / "worker.py"
+    (folder / "__main__.py").write_text(f"import runpy\nrunpy.run_path({str(worker)!r}, run_name='__main__')\n")
+    return folder
+
+
+@pytest.fixture
+def openjd(worker, fathom, tmp_path):
+    def run(verb, bundle, *arguments, code=0):
+        values = ("-p", f"Fathom={fathom}") if verb == "run" else ()
+        command = [OPENJD, verb, bundle / "template.yaml", *values, *arguments]
+        done = subprocess.run(
+            command, env=worker.environment, capture_output=True, text=True, timeout=300, check=False, cwd=tmp_path
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture
+def bundle(worker, tmp_path):
+    def make(*clips, estimator="phased", frames=15, more=(), code=0):
+        output, folder = tmp_path / "depths", tmp_path / "bundle"
+        arguments = ("--output", output, "--bundle", folder, "--estimator", estimator, "--chunk-frames", frames, *more)
+        done = worker("bundle", "openjd", *clips, *arguments)
+        assert done.returncode == code, done.stderr
+        return folder if code == 0 else done.stderr
+
+    return make
+
+
+def template_of(folder):
+    return yaml.safe_load((folder / "template.yaml").read_text())
+
+
+def test_a_bundle_has_a_step_for_each_phase_and_what_it_reads(bundle, openjd, cut_clip, clip, tmp_path):
+    folder = bundle(cut_clip, clip)
+    assert "passes validation checks" in openjd("check", folder)
+    summary = openjd("summary", folder)
+    assert "Total steps: 6" in summary and "Total tasks: 16" in summary
+    steps = template_of(folder)["steps"]
+    assert [step["name"] for step in steps] == [
+        "Check the plans",
+        "Looking (phased.look)",
+        "Averaging (phased.mean)",
+        "Writing (phased.write)",
+        "Finishing the shot (finish)",
+        "Merge",
+    ]
+    for before, step in zip(steps, steps[1:]):  # noqa: RUF007  as the specification has it
+        assert step["dependencies"] == [{"dependsOn": before["name"]}]
+    look = steps[1]["parameterSpace"]
+    assert look["combination"] == "(Output, Clip, Chunk)"
+    values = {each["name"]: each["range"] for each in look["taskParameterDefinitions"]}
+    assert values["Chunk"] == [0, 1, 0]
+    assert [Path(each).name for each in values["Output"]] == [cut_clip.name, cut_clip.name, clip.name]
+    assert yaml.safe_load((folder / "parameter_values.yaml").read_text()) == {"parameterValues": []}
+    assets = yaml.safe_load((folder / "asset_references.yaml").read_text())["assetReferences"]
+    assert len(assets["inputs"]["filenames"]) == 42
+    assert assets["outputs"]["directories"] == [str(tmp_path / "depths" / each.name) for each in (cut_clip, clip)]
+
+
+def test_requirements_and_time_limits_come_from_the_plan(bundle, openjd, cut_clip, monkeypatch):
+    folder = bundle(cut_clip, estimator="parallax")
+    openjd("check", folder)
+    check, *phases, merge = template_of(folder)["steps"]
+    assert "hostRequirements" not in check and "hostRequirements" not in merge
+    for step in phases:
+        assert step["hostRequirements"] == {"amounts": [{"name": "amount.worker.memory", "min": 1024}]}
+        action = step["script"]["actions"]["onRun"]
+        assert action["timeout"] >= 3600 and action["cancelation"]["mode"] == "NOTIFY_THEN_TERMINATE"
+
+
+@pytest.mark.slow
+def test_a_bundle_that_is_run_makes_what_one_run_makes(bundle, openjd, cut_clip, whole, farm, tmp_path):
+    folder = bundle(cut_clip)
+    told = openjd("run", folder)
+    assert "openjd_progress: 100.0" in told and "Session ended successfully" in told
+    assert farm.contents(tmp_path / "depths" / cut_clip.name) == whole()
+
+
+@pytest.mark.slow
+def test_steps_are_done_apart_where_paths_are_mapped(bundle, openjd, worker, cut_clip, whole, farm, tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    shutil.copytree(cut_clip, here / "clip")
+    worker("plan", here / "clip", "--output", here / "depth", "--estimator", "phased", "--chunk-frames", 15)
+    folder = bundle(more=("--planned", here / "depth"))
+    shutil.move(here, there)
+    rules = {
+        "version": "pathmapping-1.0",
+        "path_mapping_rules": [
+            {"source_path_format": "POSIX", "source_path": str(here), "destination_path": str(there)}
+        ],
+    }
+    (tmp_path / "rules.json").write_text(json.dumps(rules))
+    for step in template_of(folder)["steps"]:
+        openjd("run", folder, "--step", step["name"], "--path-mapping-rules", f"file://{tmp_path / 'rules.json'}")
+    assert farm.contents(there / "depth") == whole()
+
+
+@pytest.mark.slow
+def test_a_chunk_that_fails_stops_the_job_with_its_reason(bundle, openjd, cut_clip, worker, tmp_path):
+    folder = bundle(cut_clip, more=("--parameter", "broken=10"))
+    told = openjd("run", folder, code=1)
+    assert "openjd_fail: An unexpected error occurred (ZeroDivisionError: something went wrong inside)." in told
+    assert "Averaging" not in told.split("openjd_fail")[1]
+    depth = tmp_path / "depths" / cut_clip.name
+    assert not (depth / "depth.json").exists()
+    assert worker("merge", depth).returncode == exit_codes.INCOMPLETE
+
+
+def test_what_no_bundle_can_have_is_refused(bundle, worker, cut_clip, clip, tmp_path):
+    assert "needs a CLIP" in bundle(code=exit_codes.USAGE)
+    assert "has no plan" in bundle(more=("--planned", tmp_path), code=exit_codes.USAGE)
+    strange = tmp_path / "{{clip}}"
+    shutil.copytree(clip, strange)
+    assert "contains braces" in bundle(strange, code=exit_codes.USAGE)
+    twice = ("--planned", tmp_path / "depths" / "clip0", "--planned", tmp_path / "depths" / "clip0")
+    worker("plan", clip, "--output", tmp_path / "depths" / "clip0", "--estimator", "phased")
+    assert "one output folder" in bundle(more=twice, code=exit_codes.USAGE)
