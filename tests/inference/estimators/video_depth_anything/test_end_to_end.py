@@ -157,3 +157,22 @@ def test_automatic_takes_it_where_its_weights_are_there(vda, worker, clip, tmp_p
     assert "Video Depth Anything" in shot.reason
     maps = maps_of(tmp_path / "depth", range(1001, 1013))
     assert maps.shape == (12, 48, 64) and maps.std() > 0.01
+
+
+@pytest.mark.slow
+def test_chunks_by_processes_at_once_make_what_one_run_makes(vda, worker, cut_clip, tmp_path, helpers):
+    assert vda(cut_clip, tmp_path / "one").returncode == 0
+    arguments = ("--output", tmp_path / "many", "--estimator", "video_depth_anything", *FAST, "--chunk-frames", 22)
+    done = worker("plan", cut_clip, *arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    phases = {}
+    for chunk in json.loads(done.stdout)["chunks"]:
+        phases.setdefault((chunk["phase"], chunk["kind"]), []).append(chunk["number"])
+    assert [kind for _, kind in phases] == ["window", "shot"]
+    for numbers in phases.values():
+        processes = [worker.start("estimate", "--planned", tmp_path / "many", "--chunks", n) for n in numbers]
+        for process in processes:
+            _, err = process.communicate()
+            assert process.returncode == 0, err
+    assert worker("merge", tmp_path / "many").returncode == 0
+    assert helpers.contents(tmp_path / "many") == helpers.contents(tmp_path / "one")
