@@ -48,15 +48,16 @@ def plotted(distance: NDArray[np.float32], fitted: NDArray[np.float32], used: ND
     """The plot [SIZE, SIZE, 4], first row at the bottom: both axes alike and logarithmic.
 
     A line where both distances agree, a band of a tenth of the distance about it, a dot for each track; one that is
-    beyond infinity lies at the upper edge.
+    beyond infinity lies at the upper edge. The axes are those of the tracks that are used.
     """
     image = np.empty((SIZE, SIZE, 4), np.float32)
     image[:] = _BACK
     known = np.isfinite(distance) & (distance > 0)
     if not known.any():
         return image
-    # By the distances of the solve alone: what a wild track makes of them would squeeze all others together.
-    low, high = np.log(distance[known].min() / 1.3), np.log(distance[known].max() * 1.3)
+    # By the tracks that are used: wild ones lie at the edges, and would squeeze all others together.
+    shown = distance[known & used] if (known & used).any() else distance[known]
+    low, high = np.log(shown.min() / 1.3), np.log(shown.max() * 1.3)
     rows, columns = np.mgrid[0:SIZE, 0:SIZE]
     off = np.abs(rows - columns) * (high - low) / SIZE
     image[off < np.log1p(_WITHIN)] = _BAND

@@ -19,7 +19,7 @@ from ..inference.contract.camera import Camera
 from ..inference.contract.depth_sequence import Shot
 from . import lookup, tags
 from .camera import find_camera, given_focal_length, hang
-from .depth import Depth, find_disparity_image
+from .depth import Depth, distances, find_disparity_image
 from .problems import Problem
 from .solved_camera import lens_of_clip
 from .solved_tracks import Floats, clip_offset, read_solve
@@ -60,6 +60,7 @@ def take(depth: Depth, shot: Shot, scene: bpy.types.Scene, *, scene_camera: bool
     stands, clip = find(depth, shot, scene), clip_of(depth, shot)
     if stands is None and clip is not None:
         stands = Standing(add_camera(clip, scene), 1.0)
+        stands.camera.data.clip_end = max(stands.camera.data.clip_end, 10.0 * distances(depth, shot).far_limit)
     if stands is None:
         return None
     move(depth, shot, scene, stands)

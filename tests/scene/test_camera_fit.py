@@ -1,5 +1,6 @@
 """Depth fitted to a camera solve: its distances are the solve's, in all that is built, or it is declined."""
 
+import bpy
 import depth_maker
 import numpy as np
 import pytest
@@ -261,3 +262,19 @@ def test_a_plate_that_was_undistorted(tmp_path, empty_file):
     found = camera_fit.fit_to_solve(depth, shot, clip, scene=empty_file, undistorted=True)
     assert share_off(found, straight, clip) < 0.005
     assert depth_list.load(empty_file).fit_of(shot).is_undistorted
+
+
+@pytest.mark.parametrize("name", ["real_tracks_no_solve_missing_footage_2.79", "redkitchen_solved_camera"])
+def test_files_with_tracks_or_a_camera_and_no_solve_are_declined(tmp_path, footage, name):
+    file = footage / "blender" / f"{name}.blend"
+    if not file.is_file():
+        pytest.skip("this test file is not there")
+    bpy.ops.wm.open_mainfile(filepath=str(file))
+    scene = bpy.context.scene
+    clip = bpy.data.movieclips[0]
+    depth, shot = listed(depth_maker.make(tmp_path, frames=range(1, 4)), scene)
+    with pytest.raises(Problem, match="No camera solve of"):
+        solved_tracks.find_clip(depth, scene, clip)
+    with pytest.raises(Problem, match=r"has no camera solve: track it|is of images of"):
+        camera_fit.fit_to_solve(depth, shot, clip, scene=scene)
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
