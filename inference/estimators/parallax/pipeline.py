@@ -256,11 +256,10 @@ def _scene(shot: Shot, full: Views, tracks: Tracks, *, found_mattes: bool) -> _S
     depths = [views.sparse(frame)[1][:, 2] for frame in range(len(views))]
     everywhere = np.concatenate(depths)
     farthest, nearest = 0.5 * np.percentile(1 / everywhere, 0.5), 1.35 * np.percentile(1 / everywhere, 99.5)
-    middle = float(np.median(everywhere))
     chosen = []
     for frame, own in enumerate(depths):
         shot.check()
-        chosen.append(tuple(sweep.choose_neighbors(views, frame, float(np.median(own)) if len(own) else middle)))
+        chosen.append(tuple(sweep.choose_neighbors(views, frame, own if len(own) else everywhere)))
     ratio = np.array([views.width / full.width, views.height / full.height])
     small = ((tracks.xy + 0.5) * ratio - 0.5).astype(np.float32)
     return _Scene(

@@ -1,8 +1,11 @@
 """Plane sweep: how well neighboring frames match a frame at each of many depths (Collins, CVPR 1996).
 
 The planes are parallel to the image and evenly spaced in inverse depth; on each plane the neighbors are warped onto
-the frame and compared by zero-mean normalized cross-correlation (ZNCC), which ignores brightness and contrast.
-Neighbors are chosen far enough apart for parallax, near enough to see the same surfaces.
+the frame and compared by zero-mean normalized cross-correlation (ZNCC), which ignores brightness and contrast. A
+window's pixels count by how much their brightness is like its middle's (Yoon and Kweon, PAMI 2006), so that a thin bar
+is not matched by what is behind it, nor that by the bar. Neighbors are chosen far enough apart for parallax, near
+enough to see the same surfaces; what is near needs others than what is far, and where bars repeat, neighbors at many
+distances agree on the right depth alone (Okutomi and Kanade, PAMI 1993).
 """
 
 from __future__ import annotations
@@ -14,16 +17,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ...common.compiled import compiled
 from .view import Views
 
 PLANES = 64
-_WINDOW = 5
+_RADIUS = 2  # of a window, in pixels
+_ALIKE = 10.0  # gray levels over which the weight in a window falls by e
+_NEAR_MIDDLE = 2.0  # pixels: standard deviation of the weight over a window
 _SOFTENING = 1.0  # gray levels squared added to a window's variance, so that noise on blank walls does not correlate
 _HALF_WEIGHT = 0.5  # of the comparison at half size, whose window is larger on weak texture
 OUTSIDE = 0.5  # cost of a pixel that no neighbor sees: that of no correlation
 _LIT = 0.999  # share of a window that must lie inside the neighbor
 _BASELINES = (0.04, 0.12)
-"""Wanted distances between the cameras, as shares of the scene's median depth."""
+"""Wanted distances between the cameras, as shares of the median depth of what a frame sees, and of its near depth."""
+_NEAR = 10  # percentile of the depths
 _LEAST_OVERLAP = 0.4
 _GOOD_OVERLAP = 0.85
 _MOST_TURN = np.cos(np.radians(35.0))
@@ -129,48 +136,84 @@ def _better_half(scores: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 class _Scale:
-    """Window statistics of the reference at one size, computed once for all planes."""
+    """Windows of the reference at one size, computed once for all planes."""
 
     def __init__(self, gray: NDArray[np.float32]) -> None:
-        self.gray = gray
-        self.mean = _box(gray)
-        self.variance = _box(gray * gray) - self.mean**2
+        height, width = gray.shape
+        around = _bordered(gray)
+        offsets = range(-_RADIUS, _RADIUS + 1)
+        taps = [(dy, dx) for dy in offsets for dx in offsets]
+        values = np.stack([around[_RADIUS + dy :, _RADIUS + dx :][:height, :width] for dy, dx in taps])  # [taps, H, W]
+        distance = np.array([dy * dy + dx * dx for dy, dx in taps], np.float32)[:, None, None]
+        weights = np.exp(-np.abs(values - gray) / _ALIKE - distance / (2 * _NEAR_MIDDLE**2))
+        self.weights = (weights / weights.sum(axis=0)).astype(np.float32)
+        self.weighted = self.weights * values
+        self.mean = self.weighted.sum(axis=0)
+        variance = np.maximum((self.weighted * values).sum(axis=0) - self.mean**2, 0)
+        self.scale = (1 / np.sqrt(variance + _SOFTENING)).astype(np.float32)
 
     def compare(self, other: NDArray[np.float32]) -> NDArray[np.float32]:
         """ZNCC [H, W] with another image."""
-        mean = _box(other)
-        variance = _box(other * other) - mean * mean
-        covariance = _box(self.gray * other) - self.mean * mean
-        softened = (np.maximum(self.variance, 0) + _SOFTENING) * (np.maximum(variance, 0) + _SOFTENING)
-        return covariance / np.sqrt(softened)
+        score = np.empty_like(self.mean)
+        _correlate(
+            self.weights, self.weighted, self.mean, self.scale, _bordered(other), _RADIUS, np.float32(_SOFTENING), score
+        )
+        return score
 
 
-def _box(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    return cv2.boxFilter(image, cv2.CV_32F, (_WINDOW, _WINDOW))
+@compiled
+def _correlate(weights, weighted, mean, scale, other, radius, softening, score):  # type: ignore[no-untyped-def]  # noqa: PLR0917  (compiled)
+    """Weighted correlation at every pixel; sums go along rows, which the compiler turns into vector instructions."""
+    _, height, width = weights.shape
+    side = 2 * radius + 1
+    sums = np.empty((3, width), np.float32)
+    total, square, product = sums[0], sums[1], sums[2]
+    for y in range(height):
+        sums[:] = 0
+        for tap in range(side * side):
+            row = other[y + tap // side, tap % side :]
+            weight, own = weights[tap, y], weighted[tap, y]
+            for x in range(width):
+                part = weight[x] * row[x]
+                total[x] += part
+                square[x] += part * row[x]
+                product[x] += own[x] * row[x]
+        for x in range(width):
+            variance = max(square[x] - total[x] * total[x], np.float32(0)) + softening
+            score[y, x] = (product[x] - mean[y, x] * total[x]) * scale[y, x] / np.sqrt(variance)
+
+
+def _bordered(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """An image with a border of a window's radius, in which its outermost pixels repeat."""
+    return cv2.copyMakeBorder(image, _RADIUS, _RADIUS, _RADIUS, _RADIUS, cv2.BORDER_REPLICATE)
 
 
 def _halved(image: NDArray[np.float32]) -> NDArray[np.float32]:
     return cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
 
 
-def choose_neighbors(views: Views, frame: int, depth: float, *, baselines: Sequence[float] = _BASELINES) -> list[int]:
+def choose_neighbors(views: Views, frame: int, depths: NDArray[np.floating]) -> list[int]:
     """Neighbors of a frame, one on each side for each wanted baseline, others where a side has none.
 
     Parameters
     ----------
     views : Views
     frame : int
-    depth : float
-        Median depth of what the frame sees.
+    depths : float [K]
+        Of what the frame sees; at least one.
     """
     candidates = [f for f in range(max(0, frame - _REACH), min(len(views), frame + _REACH + 1)) if f != frame]
-    costs = {f: _costs(views, frame, f, depth, baselines) for f in candidates}
+    middle, near = float(np.median(depths)), float(np.percentile(depths, _NEAR))
+    wanted = [share * depth for depth in (middle, near) for share in _BASELINES]
+    costs = {f: _costs(views, frame, f, wanted) for f in candidates}
     chosen: list[int] = []
-    for index in range(len(baselines)):
+    for index in range(len(wanted)):
         for side in (-1, 1):
-            on_side = [f for f in candidates if (f - frame) * side > 0 and f not in chosen]
+            # Those for the near depth may be among the others, and are where all is equally far.
+            taken = chosen if index < len(_BASELINES) else ()
+            on_side = [f for f in candidates if (f - frame) * side > 0 and f not in taken]
             best = min(on_side, key=lambda f: costs[f][index], default=None)
-            if best is not None and costs[best][index] < 1.5:
+            if best is not None and costs[best][index] < 1.5 and best not in chosen:
                 chosen.append(best)
     rest = sorted((f for f in candidates if f not in chosen), key=lambda f: min(costs[f]))
     while len(chosen) < _COUNT and rest and min(costs[rest[0]]) < 4:
@@ -178,17 +221,17 @@ def choose_neighbors(views: Views, frame: int, depth: float, *, baselines: Seque
     return sorted(chosen)
 
 
-def _costs(views: Views, frame: int, other: int, depth: float, baselines: Sequence[float]) -> list[float]:
+def _costs(views: Views, frame: int, other: int, wanted: Sequence[float]) -> list[float]:
     """The cost of `other` as a neighbor for each wanted baseline; infinite where the overlap is too small."""
     rotation, shift = views.relative(frame, other)
     if rotation[2, 2] < _MOST_TURN:
-        return [np.inf] * len(baselines)
+        return [np.inf] * len(wanted)
     overlap = _overlap(views, frame, rotation, shift)
     if overlap < _LEAST_OVERLAP:
-        return [np.inf] * len(baselines)
-    share = max(float(np.linalg.norm(shift)) / depth, 1e-9)
+        return [np.inf] * len(wanted)
+    baseline = max(float(np.linalg.norm(shift)), 1e-9 * max(wanted))
     lost = 6 * max(_GOOD_OVERLAP - overlap, 0)
-    return [abs(np.log(share / wanted)) + lost for wanted in baselines]
+    return [abs(np.log(baseline / each)) + lost for each in wanted]
 
 
 def _overlap(views: Views, frame: int, rotation: np.ndarray, shift: np.ndarray) -> float:

@@ -49,7 +49,7 @@ def test_the_right_plane_matches_best():
     cost = sweep.matching_cost(np.ascontiguousarray(reference), [neighbor], matrix, depths)
     inside = cost[8:-8, 12:-8]
     assert (inside.argmin(axis=-1) == 3).all()
-    assert inside[..., 3].max() < 0.01
+    assert inside[..., 3].max() < 0.03  # above 0 where few pixels of the window are like its middle: they vary less
     assert np.median(inside[..., 0]) > 0.3
 
 
@@ -173,12 +173,19 @@ def test_depth_agrees_within_what_the_planes_can_tell():
 
 def test_neighbors_lie_on_both_sides_at_the_wanted_baselines():
     many = views(41, step=0.02, points=np.array([[0.4, 0.0, 2.0], [0.4, 0.3, 2.0]]))
-    chosen = sweep.choose_neighbors(many, 20, 2.0)
+    chosen = sweep.choose_neighbors(many, 20, np.array([2.0]))
     baselines = sorted(abs(f - 20) * 0.02 / 2.0 for f in chosen)
     assert len(chosen) == 4
     assert sum(f < 20 for f in chosen) == 2
     np.testing.assert_allclose(baselines, [0.04, 0.04, 0.12, 0.12], atol=0.011)
-    assert all(f > 0 for f in sweep.choose_neighbors(many, 0, 2.0))
+    assert all(f > 0 for f in sweep.choose_neighbors(many, 0, np.array([2.0])))
+
+
+def test_where_something_is_near_neighbors_for_it_join():
+    many = views(41, step=0.02, points=np.array([[0.4, 0.0, 2.0], [0.4, 0.3, 2.0]]))
+    depths = np.array([0.5] * 2 + [2.0] * 8)
+    chosen = {f - 20 for f in sweep.choose_neighbors(many, 20, depths)}
+    assert chosen == {f - 20 for f in sweep.choose_neighbors(many, 20, np.array([2.0]))} | {-1, 1, -3, 3}
 
 
 def test_bending_undoes_straightening():
