@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...depth_maps.edge_smoothing import edge_weights, smooth
 
-_FINE = {"strength": 800.0, "sigma": 5.0, "ridge": 2e-4}
+_FINE = {"strength": 3000.0, "sigma": 2.0, "ridge": 2e-4}
 _COARSE = {"strength": 20000.0, "sigma": 15.0, "ridge": 1e-3}
 _ENOUGH = 0.003  # smoothed confidence at which the fine fit counts as much as the coarse one
 _DETAIL = {"strength": 10.0, "sigma": 5.0, "ridge": 1e-4}
