@@ -197,7 +197,7 @@ def test_bending_undoes_straightening():
 def test_maps_of_a_straight_image_are_bent_back():
     lens = views(distortion=(0.2, 0.0))
     x = np.tile(np.arange(64, dtype=np.float32), (48, 1))
-    seen = distorted(x, lens)
+    seen = distorted(x, lens, 0)
     where = undistort(np.array([[50.0, 30.0]]), focal=50.0, center=lens.center, distortion=lens.distortion)
     assert seen[30, 50] == pytest.approx(where[0, 0], abs=0.02)
 
