@@ -17,7 +17,6 @@ from . import own_files, records
 from .camera import Camera, DistortionModel, Matrix4, Pose
 from .hints import setting
 from .numbering import frame_number
-from .records import RecordError
 from .untrusted import in_a_line, is_folder, read_text
 
 VERSION = 1
@@ -98,8 +97,10 @@ def load(
         raise CameraFileError(
             f"The camera file {error.filename or path} cannot be read ({error.strerror}); check the path."
         ) from error
-    except RecordError as error:
-        raise CameraFileError(f"The camera cannot be read: {error}.") from error
+    except CameraFileError:
+        raise
+    except (ValueError, OverflowError) as error:  # of `records`, or a number that Python does not take
+        raise CameraFileError(f"The camera cannot be read: {in_a_line(str(error))}.") from error
     if not camera.poses:
         raise CameraFileError(f"The camera file {path} has no poses.")
     if has_lens and focal_length is not None:

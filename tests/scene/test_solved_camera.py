@@ -132,6 +132,13 @@ def test_a_solve_at_another_resolution_is_brought_to_the_plates(empty_file, tmp_
     np.testing.assert_allclose(projected(own.camera, own.camera.poses[8], points), pixels, atol=0.01)
 
 
+def test_proxies_change_nothing(empty_file, tmp_path):
+    clip = solve_maker.make(tmp_path)
+    before = solved_camera.of_clip(clip).camera
+    clip.use_proxy = clip.proxy.build_50 = True
+    assert solved_camera.of_clip(clip).camera == before
+
+
 def test_what_does_not_belong_to_the_plate_is_declined(empty_file, tmp_path):
     clip = solve_maker.make(tmp_path)
     with pytest.raises(Problem, match="another aspect than street"):
@@ -150,6 +157,10 @@ def test_the_clip_of_a_plate_is_the_one_of_its_file(empty_file, tmp_path):
     again = bpy.data.movieclips.load(str(tmp_path / "a" / "plate.1001.png"))  # not solved, so not meant
     assert solved_camera.clip_of_plate(shown) == clip
     bpy.data.movieclips.remove(again)
+    copy = clip.copy()
+    with pytest.raises(Problem, match=r"Several clips of .* have a camera solve"):
+        solved_camera.clip_of_plate(shown)
+    bpy.data.movieclips.remove(copy)
     with pytest.raises(Problem, match="No movie clip of this file shows"):
         solved_camera.clip_of_plate(plate(10, 10))
     assert solved_camera.clip_of_plate(plate(10, 10), named=clip) == clip

@@ -125,6 +125,8 @@ def test_a_chan_without_fields_of_view_needs_a_focal_length(tmp_path):
         ("1 0 0 0 0 0 0 50\n1 0 0 0 0 0 0 50\n", "Line 2 of camera.chan has the frame 1"),
         ("1 0 0 0 0 0 0 180\n", "field of view of 180"),
         ("# nothing\n", "has no frames"),
+        ("1 1e300 0 0 0 0 0 50\n", "cannot be read: camera.chan.poses.0..camera_to_world"),
+        ("1e300 0 0 0 0 0 0 50\n", "cannot be read: camera.chan.poses.0..frame"),
     ],
 )
 def test_a_damaged_chan_is_declined_in_a_sentence(tmp_path, text, why):
@@ -188,6 +190,8 @@ def test_a_camera_an_image_is_a_lens_that_zooms(tmp_path):
         ("1 PINHOLE 960 540 800 800 480 270\n", "1 1 0 0 0 0 0 0 5 a.1.png\n\n", "no image of its cameras"),
         ("1 PINHOLE 960 540 800 800 480 270\n", "1 0 0 0 0 0 0 0 1 a.1.png\n\n", "rotation of only zeros"),
         ("1 PINHOLE 960 540 800 800 480 270\n", "", "has no images"),
+        ("1 PINHOLE 1e300 540 800 800 480 270\n", IMAGES, "cannot be read"),
+        ("1 PINHOLE 960 540 800 800 480 270\n", f"1 1 0 0 0 0 0 0 1 {'9' * 5000}.png\n\n", "cannot be read"),
         ("1 PINHOLE 960 540 800 800 480 270\n", IMAGES.replace("1002", "1001"), "two images of frame 1001"),
         (
             "1 PINHOLE 960 540 800 800 480 270\n2 PINHOLE 480 270 400 400 240 135\n",
