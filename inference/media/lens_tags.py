@@ -1,6 +1,6 @@
 """The focal length that a clip's files name, as a hint for the camera solve.
 
-It is no measurement: a file keeps the lens that was on the camera, while stabilisation, a crop in the edit or a wide
+It is no measurement: a file keeps the lens that was on the camera, while stabilization, a crop in the edit or a wide
 converter have changed what the image shows. So it comes with how far it may be off, and the solve weighs it against the
 tracks.
 
@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, NamedTuple
 from ..contract.camera import SENSOR_WIDTH
 from . import exr, tiff
 
-_NAMED, _ASSUMED = 0.08, 0.2  # deviations of log f with a sensor, and without: stabilisation crops by 10 % and more
+_NAMED, _ASSUMED = 0.08, 0.2  # deviations of log f with a sensor, and without: stabilization crops by 10 % and more
 _ASSUMED_SENSOR = math.sqrt(25.0 * 36.0)  # millimeters
 _RANGE = 0.3, 10.0  # believed focal lengths, in image widths: the wide end of action cameras to a wildlife lens
 _ZOOMS = 0.03  # difference in log f between frames of a sequence from which on its lens zooms

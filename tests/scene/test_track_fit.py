@@ -76,7 +76,7 @@ def test_slow_changes_are_followed_and_a_stiff_fit_takes_their_middle():
     assert loose.residual < 0.015 and stiff.residual > 2 * loose.residual
 
 
-def test_keys_without_tracks_take_after_their_neighbours():
+def test_keys_without_tracks_take_after_their_neighbors():
     given = samples(frames=60, tracks=100)
     found = fit(given.only((given.frame < 110) | (given.frame > 150)), spacing=10)
     assert np.allclose(found.scale, A, rtol=1e-4) and np.allclose(found.shift, B, atol=1e-4)

@@ -18,7 +18,7 @@ _TEXTURE = np.random.default_rng(4).uniform(0.05, 0.95, (256, 256))
 
 
 def textured(places):
-    """Grey values of a pattern in the plane, in patches of some sizes."""
+    """Gray values of a pattern in the plane, in patches of some sizes."""
     values = np.zeros(len(places))
     for size, weight in ((0.9, 0.35), (0.3, 0.4), (0.12, 0.25)):
         x, y = (places / size).T
@@ -41,8 +41,8 @@ def filmed(room, frame, width, height):
             points = (room.rays(places) * room.distances(places, frame)[:, None]) @ pose[:3, :3].T + pose[:3, 3]
             on_floor = np.abs(points[:, 2] - room.floor) < 1e-6
             total += textured(np.where(on_floor[:, None], points[:, :2], points[:, [0, 2]] + 40.3)) / 4
-    grey = np.round(255 * total).astype(np.uint8).reshape(height, width)
-    return grey[..., None].repeat(3, axis=-1)
+    gray = np.round(255 * total).astype(np.uint8).reshape(height, width)
+    return gray[..., None].repeat(3, axis=-1)
 
 
 def track_and_solve(clip, room):
