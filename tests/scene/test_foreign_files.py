@@ -54,7 +54,8 @@ def _press(name):
 
 
 def draw(scene):
-    context = SimpleNamespace(scene=scene, region=SimpleNamespace(width=300), object=None)
+    editor = SimpleNamespace(type="VIEW_3D")
+    context = SimpleNamespace(scene=scene, region=SimpleNamespace(width=300), space_data=editor, object=None)
     layout = drawn(lambda layout: panel.Depths.draw(SimpleNamespace(layout=layout), context))
     status.draw(SimpleNamespace(layout=layout), context)
     missing_files.of_file()
