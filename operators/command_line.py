@@ -254,7 +254,7 @@ def _parameter(text: str) -> tuple[str, Any]:
         raise JobError(f"--parameter takes NAME=VALUE, not '{text}'.")
     try:
         return name.strip(), json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return name.strip(), value.strip()
 
 

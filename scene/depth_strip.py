@@ -13,13 +13,16 @@ from .depth import Depth, DepthError, distances, portable_path, require_own
 from .plate import plate_size
 from .viewing import shown
 
+_CHANNELS, _LAST_FRAME = 128, 1_048_574
+"""Of Blender's Sequencer and timeline."""
+
 
 def add(depth: Depth, scene: bpy.types.Scene) -> list[Any]:
     """Add an image strip for each shot of a depth to a scene's Sequencer, above all other strips.
 
     It lies where a strip of the plate lies, in time and in the image, else at the depth's own place. The maps are read
     live, gray from black far to white near; modifiers hold the shot's percentiles, and may be changed. The active strip
-    stays. DepthError where Blender cannot read the maps, or in a linked scene.
+    stays. DepthError where Blender cannot read the maps, where strips have no place, or in a linked scene.
     """
     require_own(scene, "scene")
     shots = depth.done_shots
@@ -28,11 +31,19 @@ def add(depth: Depth, scene: bpy.types.Scene) -> list[Any]:
     strips = versions.strips_of(scene.sequence_editor_create())
     plate = shown.strip_of(depth_sequence.plate_file(depth.source), scene)
     channel = 1 + max((strip.channel for strip in strips), default=0)
-    return [_add_shot(depth, shot, scene, plate, channel) for shot in shots]
-
-
-def _add_shot(depth: Depth, shot: Shot, scene: bpy.types.Scene, plate: Any, channel: int) -> Any:
     offset = depth.frame_offset if plate is None else shown.offset_of(plate)
+    first, last = shots[0].first_frame + offset, shots[-1].last_frame + offset
+    if channel > _CHANNELS:
+        raise DepthError(f"There is no channel above all strips: free channel {_CHANNELS} of the Sequencer.")
+    if first < -_LAST_FRAME or last > _LAST_FRAME:  # Blender would put them elsewhere without a word
+        raise DepthError(
+            f"The frames {first}-{last} of the depth of {depth.name} lie beyond Blender's timeline: choose another "
+            "Frame Offset."
+        )
+    return [_add_shot(depth, shot, scene, plate, channel=channel, offset=offset) for shot in shots]
+
+
+def _add_shot(depth: Depth, shot: Shot, scene: bpy.types.Scene, plate: Any, *, channel: int, offset: int) -> Any:
     strip = versions.strips_of(scene.sequence_editor).new_image(
         depth.label("Depth", shot),
         portable_path(depth.folder / disparity_name(shot.first_frame)),

@@ -199,7 +199,8 @@ def _kept(folder: Path, requirements: Sequence[Path]) -> Iterator[None]:
         yield
     finally:
         if state(folder, requirements) == "ready":
-            _clear(aside)
+            with contextlib.suppress(OSError, SetupError):  # a program of it runs; `remove_others` deletes it later
+                _clear(aside)
         elif not os.path.lexists(folder):
             os.replace(aside, folder)
 

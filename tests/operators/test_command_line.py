@@ -312,3 +312,23 @@ def test_packages_are_installed(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.splitlines()[-1] == str(preferences.worker_python())
     assert command_line.main(["install"]) == exit_codes.OK
     assert preferences.INSTALLED in capsys.readouterr().out
+
+
+def test_an_output_that_is_full_is_no_traceback(tmp_path, monkeypatch):
+    class Full:
+        def write(self, text):
+            raise OSError(28, "No space left on device")
+
+        flush = write
+
+    arguments = ["build", str(depth_maker.make(tmp_path)), "--save", str(tmp_path / "shot.blend"), "--what", "camera"]
+    with monkeypatch.context() as patched:
+        patched.setattr("sys.stdout", Full())
+        assert command_line.main(arguments) == exit_codes.FAILED
+    assert not list(tmp_path.glob(".fathom-*"))
+
+
+def test_a_parameter_that_is_nested_without_end_is_a_text(worker, clip, tmp_path, capsys):
+    arguments = [clip / "plate.1001.png", "--output", tmp_path / "out", "--parameter", "pause=" + "[" * 50_000]
+    assert command_line.main(["estimate", *map(str, arguments), "--estimator", "running_mean"]) == exit_codes.USAGE
+    assert "pause" in capsys.readouterr().out

@@ -54,3 +54,28 @@ def test_it_lies_over_the_strip_of_the_plate(empty_file, tmp_path):
     assert (first.transform.scale_x, first.transform.scale_y, first.transform.offset_y) == (3.0, 2.0, 7.0)
     assert first.crop.min_x == 4
     assert empty_file.sequence_editor.active_strip == plate
+
+
+def test_without_a_place_for_it_no_strip_is_added(empty_file, tmp_path):
+    folder = depth_maker.make(tmp_path)
+    with pytest.raises(depth_module.DepthError, match="frames 1048572-1048576 of the depth of plate lie beyond"):
+        depth_strip.add(depth_module.load(folder, frame_offset=1_048_571), empty_file)
+    assert len(depth_strip.add(depth_module.load(folder, frame_offset=1_048_569), empty_file)) == 1
+    top = strips_of(empty_file.sequence_editor)[0]
+    top.channel = 128
+    with pytest.raises(depth_module.DepthError, match="free channel 128"):
+        depth_strip.add(depth_module.load(folder), empty_file)
+    assert len(strips_of(empty_file.sequence_editor)) == 1
+
+
+def test_a_linked_scene_gets_no_strip(empty_file, tmp_path):
+    depth = depth_module.load(depth_maker.make(tmp_path))
+    empty_file.sequence_editor_create()
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "other.blend"))
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    with bpy.data.libraries.load(str(tmp_path / "other.blend"), link=True) as (there, here):
+        here.scenes = there.scenes
+    (linked,) = here.scenes
+    with pytest.raises(depth_module.DepthError, match="is linked from"):
+        depth_strip.add(depth, linked)
+    assert len(strips_of(linked.sequence_editor)) == 0
