@@ -27,6 +27,8 @@ _LARGEST = 16384
 _MOST_BYTES = 256 * 2**20
 """Of maps that are kept, some two hundred frames of 640x480; and of one file."""
 
+_SHOWN = 8
+"""Maps that editors show at once, or some more."""
 _MOST_RATIO = 1100
 """How many bytes one byte of deflated data stands for at most, rounded up."""
 
@@ -114,8 +116,6 @@ class Cache:
     def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
         self._most = most_bytes
         self._maps: OrderedDict[Path, _Kept] = OrderedDict()
-        self._given: set[Path] = set()
-        """Maps that were asked for since the last check."""
         self._bytes = 0
         self.problems: dict[Path, str] = {}
         self.wanted: dict[Path, None] = {}
@@ -128,13 +128,12 @@ class Cache:
                 self.wanted[path] = None
             return None
         self._maps.move_to_end(path)
-        self._given.add(path)
         return found.values
 
     def check(self) -> bool:
-        """Forget the maps, of those that are being shown, whose files are others by now, or gone; whether one was."""
-        given, self._given = self._given, set()
-        changed = [path for path in given if path in self._maps and _file(path) != self._maps[path].file]
+        """Forget the maps, of those that were given last, whose files are others by now, or gone; whether one was."""
+        given = list(self._maps.items())[-_SHOWN:]
+        changed = [path for path, kept in given if _file(path) != kept.file]
         for path in changed:
             self._drop(path)
         return bool(changed)

@@ -169,6 +169,7 @@ def test_nothing_is_removed_while_another_blender_sets_up(home, online, locks):
     assert environment.state(folder, environment.LIGHT) == "ready"
 
 
+@pytest.mark.slow
 def test_offline_nothing_is_repaired_from_the_network(home, online, locks):
     assert bpy.ops.fathom.install_dependencies() == {"FINISHED"}
     bpy.context.preferences.system.use_online_access = False

@@ -459,6 +459,7 @@ def test_repairing_changes_the_build_of_pytorch_where_another_fits_now(tmp_path,
     assert not (folder / "mark").exists() and environment.state(folder, [lock]) == "ready"
 
 
+@pytest.mark.slow
 def test_a_repair_that_fails_or_is_cancelled_leaves_the_environment_that_was(tmp_path, lock, monkeypatch):
     folder = tmp_path / "environments" / "0123456789ab"
     monkeypatch.setattr(environment_setup, "TORCH", lock)
@@ -494,6 +495,7 @@ def test_a_repair_that_fails_or_is_cancelled_leaves_the_environment_that_was(tmp
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
+@pytest.mark.slow
 def test_a_python_that_does_not_start_is_said(tmp_path, lock):
     folder = tmp_path / "environments" / "one"
     create(folder, lock)
