@@ -29,6 +29,8 @@ _STEPS = (0.25, 0.5, 0.75, 1.0)  # of the way, in log f, from the solve's answer
 _ASIDE = (0.2, 0.4, 0.6, 0.8)  # away from the usual focal length, in log f
 _NEAR = 0.12  # differences in log f below this are ignored
 _TRUNCATED = 1.0  # pixels at 640: larger errors count as this much
+_TRUNCATED_OF_ALL = 3.0  # the same of tracks that no mapper has sorted: what fits nothing has such errors
+_AS_WELL = 1.15  # times the least misfit, up to which a plausible focal length replaces an impossible one
 
 
 def likely(model: pycolmap.Reconstruction, *, usual: float, spread: float = SPREAD) -> pycolmap.Reconstruction:
@@ -75,11 +77,35 @@ def around(model: pycolmap.Reconstruction, *, usual: float, spread: float = SPRE
 
 
 def likeliest(
-    models: Sequence[pycolmap.Reconstruction], *, usual: float, spread: float = SPREAD
+    models: Sequence[pycolmap.Reconstruction],
+    misfits: Sequence[float],
+    *,
+    usual: float,
+    spread: float = SPREAD,
+    plausible: tuple[float, float],
 ) -> pycolmap.Reconstruction:
-    """The likeliest of several models of the same tracks; missing observations count as errors."""
-    count = max(observations(model) for model in models)
-    return min(models, key=lambda model: _unlikely(model, count, usual, spread))
+    """The likeliest of several models of the same tracks.
+
+    One with an impossible focal length gives way to one with a plausible focal length that explains the tracks nearly
+    as well, since it cannot be right.
+
+    Parameters
+    ----------
+    models : sequence of Reconstruction
+        At least one.
+    misfits : sequence of float
+        How badly each explains all tracks: mean squared errors.
+    usual, spread : float
+        As in `likely`.
+    plausible : (float, float)
+        Smallest and largest plausible focal length, in pixels.
+    """
+    costs = [WEIGHT * np.log(each) + _prior(model, usual, spread) for model, each in zip(models, misfits, strict=True)]
+    order = sorted(range(len(models)), key=costs.__getitem__)
+    for index in order:
+        if plausible[0] < focal_of(models[index]) < plausible[1] and misfits[index] < _AS_WELL * misfits[order[0]]:
+            return models[index]
+    return models[order[0]]
 
 
 def _followed(
@@ -113,8 +139,11 @@ def with_focal_length(model: pycolmap.Reconstruction, focal: float) -> pycolmap.
 
 
 def _unlikely(model: pycolmap.Reconstruction, count: int, usual: float, spread: float) -> float:
-    prior = np.log(focal_of(model) / usual) ** 2 / (2 * spread**2)
-    return float(WEIGHT * np.log(misfit(model, count)) + prior)
+    return float(WEIGHT * np.log(misfit(model, count)) + _prior(model, usual, spread))
+
+
+def _prior(model: pycolmap.Reconstruction, usual: float, spread: float) -> float:
+    return float(np.log(focal_of(model) / usual) ** 2 / (2 * spread**2))
 
 
 def refine(model: pycolmap.Reconstruction, *, refine_focal: bool, rounds: int | None = None) -> None:
@@ -135,6 +164,12 @@ def refine(model: pycolmap.Reconstruction, *, refine_focal: bool, rounds: int | 
 def observations(model: pycolmap.Reconstruction) -> int:
     """The number of observations of the model's points in its images."""
     return sum(image.num_points3D for image in model.images.values() if image.has_pose)
+
+
+def misfit_of(missed: NDArray[np.float64], long_side: int) -> float:
+    """Mean squared error of observations of any points, the mapper's or not, that are so many pixels off."""
+    limit = _TRUNCATED_OF_ALL * long_side / 640
+    return float(np.mean(np.minimum(missed, limit) ** 2))
 
 
 def misfit(model: pycolmap.Reconstruction, count: int) -> float:

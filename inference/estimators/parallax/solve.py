@@ -23,7 +23,8 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
-from .focal_length import SPREAD, around, focal_of, likeliest, likely, misfit, observations, refine
+from . import triangulate
+from .focal_length import SPREAD, around, focal_of, likeliest, likely, misfit, misfit_of, observations, refine
 from .lens import Lens, SolveError
 from .tracks import Tracks, key_frames
 from .unsupported import plausible_focals
@@ -75,7 +76,7 @@ def solve(tracks: Tracks, lens: Lens, *, seed: int, folder: Path) -> Views:
     _verify(database, seed)
     guessed = False
     if lens.focal is None:
-        model, guessed = _with_unknown_lens(database, folder, seed, lens)
+        model, guessed = _with_unknown_lens(database, folder, seed, lens, tracks=undistorted, keys=keys)
     else:
         model = _map(database, folder, seed, refine_focal=False)
     if model is None:
@@ -86,7 +87,7 @@ def solve(tracks: Tracks, lens: Lens, *, seed: int, folder: Path) -> Views:
 
 
 def _with_unknown_lens(
-    database: Path, folder: Path, seed: int, lens: Lens
+    database: Path, folder: Path, seed: int, lens: Lens, *, tracks: Tracks, keys: list[int]
 ) -> tuple[pycolmap.Reconstruction | None, bool]:
     """The likeliest model, None where there is none, and whether its focal length is guessed from the prior.
 
@@ -95,17 +96,47 @@ def _with_unknown_lens(
     """
     longer = max(lens.width, lens.height)
     usual, spread = lens.tagged or START_FOCAL * longer, lens.deviation or SPREAD
+    least, most = (longer * each for each in plausible_focals(None if lens.tagged is None else lens.tagged / longer))
     model = _map(database, folder, seed, refine_focal=True)
     if model is not None:
         found = focal_of(model)
         model = likely(model, usual=usual, spread=spread)
-        least, most = plausible_focals(None if lens.tagged is None else lens.tagged / longer)
-        if least < found / longer < most:
+        if least < found < most:
             return model, bool(abs(np.log(focal_of(model) / found)) > SPREAD)
     held = _map(database, folder, seed, refine_focal=False)
-    models = [model, None if held is None else around(held, usual=usual, spread=spread)]
+    models = [model, held, None if held is None else around(held, usual=usual, spread=spread)]
     there = [model for model in models if model is not None]
-    return (likeliest(there, usual=usual, spread=spread) if there else None), True
+    if len(there) < 2:
+        return (there[0] if there else None), True
+    misfits = [_misfit_of_tracks(each, tracks, keys, lens) for each in there]
+    return likeliest(there, misfits, usual=usual, spread=spread, plausible=(least, most)), True
+
+
+def _misfit_of_tracks(model: pycolmap.Reconstruction, tracks: Tracks, keys: list[int], lens: Lens) -> float:
+    """As `misfit`, of all tracks in the key frames, whose points may be as far away as they like.
+
+    The mapper leaves out points of little parallax. That are the fewer the shorter its focal length, since that makes
+    a path longer, so what it keeps favors short ones. Frames without a pose count as errors.
+    """
+    poses = {int(image.name): image.cam_from_world().matrix() for image in model.images.values() if image.has_pose}
+    posed = [key for key in keys if key in poses]
+    seen = [tracks.at(key) for key in posed]
+    longer = max(lens.width, lens.height)
+    views = Views(
+        width=lens.width,
+        height=lens.height,
+        focal=focal_of(model),
+        center=np.array(lens.center, np.float64),
+        distortion=np.zeros(2),
+        world_to_camera=np.stack([poses[key] for key in posed]),
+        points=np.empty((0, 3)),
+        seen=np.empty((0, 2), np.int32),
+    )
+    frames = np.repeat(np.arange(len(posed)), [len(ids) for ids, _ in seen])
+    ids, xy = (np.concatenate(each) for each in zip(*seen, strict=True))
+    missed = triangulate.static_errors(ids, frames, xy, views)
+    lost = sum(len(tracks.at(key)[0]) for key in keys) - len(ids)
+    return misfit_of(np.append(missed, np.full(lost, np.inf)), longer)
 
 
 def _fill(database: Path, tracks: Tracks, keys: list[int], lens: Lens, focal: float) -> None:

@@ -82,6 +82,29 @@ def place(
     return points, np.where(at[:, 2] > 0, missed, np.inf)
 
 
+def static_errors(
+    ids: NDArray[np.integer], frames: NDArray[np.integer], xy: NDArray[np.floating], views: Views
+) -> NDArray[np.float64]:
+    """Pixels [M] between each observation and its track's static point, at any distance.
+
+    Parameters are those of `place`. The rays of a point far away are almost parallel, so noise may have them meet
+    behind the camera. So each track is also fitted by a direction, a point at infinity, and the better of both counts.
+    """
+    count = int(ids.max(initial=-1)) + 1
+    _, near = place(ids, frames, xy, views)
+    turns = views.world_to_camera[frames, :, :3]
+    rays = np.einsum("nji,nj->ni", turns, np.column_stack([(xy - views.center) / views.focal, np.ones(len(xy))]))
+    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+    mean = np.column_stack([np.bincount(ids, rays[:, axis], count) for axis in range(3)])
+    at = np.einsum("nij,nj->ni", turns, mean[ids])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        there = views.focal * at[:, :2] / at[:, 2:] + views.center
+    far = np.where(at[:, 2] > 0, np.linalg.norm(there - xy, axis=1), np.inf)
+    most = 0.01 * max(views.width, views.height)  # what is farther off counts as this
+    total_near, total_far = (np.bincount(ids, np.minimum(each, most), count) for each in (near, far))
+    return np.where((total_far < total_near)[ids], far, near)
+
+
 def _nearest(
     ids: NDArray[np.integer],
     rays: NDArray[np.float64],

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ...common.failures import UnsupportedShot
 from ...contract.hints import setting
 from .tracks import Tracks, key_frames
-from .triangulate import place
+from .triangulate import place, static_errors
 from .turning import Turning, fit
 from .view import Views
 
@@ -60,8 +60,8 @@ _CELLS = 8
 _EXPLAINED_CELLS = 8  # along the longer side
 _EXPLAINED_LASTING = 4  # shortest tracks that count, in frames
 _FOLLOWED = 3  # fewest such tracks of a cell that counts
-_EXPLAINED = 2  # fewest static points of an explained cell
-_LEAST = 0.5  # of the cells; frames of correct solves have .6 and more, those that follow an object .2 to .45
+_FITS, _MOSTLY = 3.0, 0.7  # pixels at 640 from a static point, within which this share of a track's observations lies
+_LEAST = 0.5  # of the cells; frames of correct solves have .52 to 1, those that follow an object .15 to .3
 _MOST_FRAMES = 0.05  # share of a shot's frames that may have less, with a warning
 _PART_FRAMES, _PART_SHARE = 2 * SHORTEST, 0.5  # frames and share of a shot, of which a part is worth solving by itself
 
@@ -420,7 +420,9 @@ def refuse_weak_points(views: Views) -> None:
 
 
 def explained(views: Views, tracks: Tracks) -> NDArray[np.float64]:
-    """For each frame, the share of the image's cells with tracks that also have static points.
+    """For each frame, the share of the image's cells with tracks in which most tracks fit a static point.
+
+    The point may be as far away as it likes: what is too far to be triangulated is explained as well.
 
     Parameters
     ----------
@@ -428,14 +430,19 @@ def explained(views: Views, tracks: Tracks) -> NDArray[np.float64]:
     tracks : Tracks
         Undistorted, at the size of the views.
     """
-    lasts = np.bincount(tracks.ids) >= _EXPLAINED_LASTING
+    count = np.bincount(tracks.ids)
+    frames = np.repeat(np.arange(len(tracks)), np.diff(tracks.starts))
+    missed = static_errors(tracks.ids, frames, tracks.xy, views)
+    close = tracks.ids[missed < _FITS * max(views.width, views.height) / 640]
+    lasts = count >= _EXPLAINED_LASTING
+    static = lasts & (np.bincount(close, minlength=len(count)) >= _MOSTLY * count)
     shares = np.ones(len(views))
     for frame in range(len(views)):
         ids, xy = tracks.at(frame)
-        followed = _filled(xy[lasts[ids]], views) >= _FOLLOWED
-        static = _filled(views.project(views.sparse(frame)[1]), views) >= _EXPLAINED
-        if followed.any():
-            shares[frame] = float(np.mean(static[followed]))
+        followed, fitting = (_filled(xy[of[ids]], views) for of in (lasts, static))
+        cells = followed >= _FOLLOWED
+        if cells.any():
+            shares[frame] = float(np.mean(2 * fitting[cells] >= followed[cells]))
     return shares
 
 

@@ -92,12 +92,31 @@ def test_a_held_focal_length_goes_where_the_tracks_tell(tmp_path):
 
 
 def test_of_several_models_the_likeliest_is_taken(gliding):
-    usual = focal_length.with_focal_length(gliding, USUAL)
-    focal_length.refine(usual, refine_focal=False)
-    part = copy.deepcopy(usual)
+    usual, wide = (focal_length.with_focal_length(gliding, share * WIDTH) for share in (0.9, 0.3))
+    plausible = 0.4 * WIDTH, 2.5 * WIDTH
+
+    def likeliest(*misfits):
+        return focal_length.likeliest([wide, gliding, usual], misfits, usual=USUAL, plausible=plausible)
+
+    assert likeliest(0.1, 0.1, 0.1) is usual
+    assert likeliest(0.2, 0.1, 0.2) is gliding, "one that the tracks tell"
+    assert likeliest(0.1, 0.2, 0.112) is usual, "no lens has the other"
+    assert likeliest(0.1, 0.2, 0.2) is wide, "to be refused"
+
+
+@pytest.mark.slow
+def test_a_model_of_which_the_mapper_kept_little_explains_the_tracks_all_the_same(gliding):
+    tracks, _ = filmed(GLIDE)
+    keys = list(range(COUNT))
+    whole = solve._misfit_of_tracks(gliding, tracks, keys, LENS)
+    part = copy.deepcopy(gliding)
     for point in sorted(part.points3D)[:40]:
-        part.delete_point3D(point)  # fits what it kept as well, but lacks a quarter
-    assert focal_length.likeliest([gliding, part, usual], usual=USUAL) is usual
+        part.delete_point3D(point)
+    assert solve._misfit_of_tracks(part, tracks, keys, LENS) == pytest.approx(whole)
+    lost = copy.deepcopy(gliding)
+    for image in list(lost.reg_image_ids())[:3]:
+        lost.deregister_frame(lost.image(image).frame_id)
+    assert solve._misfit_of_tracks(lost, tracks, keys, LENS) > 2 * whole, "frames without a pose"
 
 
 MAPPERS = {

@@ -10,6 +10,8 @@ from inference.estimators import parallax
 from inference.estimators.parallax import camera_path, solve
 from inference.estimators.parallax.lens import Lens, SolveError
 from inference.estimators.parallax.tracks import follow
+from inference.media.clip import open_clip
+from inference.media.source import describe
 
 COUNT = 30
 
@@ -62,3 +64,22 @@ def test_tracks_that_all_end_at_once_are_linked_by_features(take, tmp_path, make
     views = solve.solve(linked, lens, seed=0, folder=tmp_path)
     steps = np.linalg.norm(np.diff(views.positions, axis=0), axis=1)
     assert steps[7] == pytest.approx(np.median(steps), rel=0.4), "one path, in one scale"
+
+
+@pytest.mark.slow
+def test_a_runner_who_fills_the_image_at_first_costs_these_frames_alone(footage, make, tmp_path):
+    images = read(footage / "clips" / "lady-running_davis.mp4")
+    run = make.shot(images, tmp_path / "whole")
+    with pytest.raises(UnsupportedShot, match="follows a moving object") as caught:
+        camera_path.camera_path(run.shot, lambda label, done: None)
+    first, last = caught.value.supported
+    assert 8 <= first <= 24 and last == len(images)
+    part = make.shot(images[first - 1 :], tmp_path / "part")
+    views = camera_path.camera_path(part.shot, lambda label, done: None)
+    assert 0.5 < views.focal / views.width < 1.3
+
+
+def read(path):
+    """The images of a clip of 640 pixels' width."""
+    with open_clip(describe(path)) as clip:
+        return [np.rint(255 * image).astype(np.uint8) for _, image in clip.read()]
