@@ -103,6 +103,10 @@ def _with_unknown_lens(
         model = likely(model, usual=usual, spread=spread)
         if least < found < most:
             return model, bool(abs(np.log(focal_of(model) / found)) > SPREAD)
+    with pycolmap.Database.open(database) as db:  # or the mapper calibrates the lens before it maps
+        camera = db.read_all_cameras()[0]
+        camera.has_prior_focal_length = True
+        db.update_camera(camera)
     held = _map(database, folder, seed, refine_focal=False)
     models = [model, held, None if held is None else around(held, usual=usual, spread=spread)]
     there = [model for model in models if model is not None]
