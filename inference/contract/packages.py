@@ -33,6 +33,9 @@ _IMPORTED_AS = {
     "python-dateutil": "dateutil",
     "pytest-xdist": "xdist",
     "protobuf": "google.protobuf",
+    "openjd-cli": "openjd.cli",
+    "openjd-model": "openjd.model",
+    "openjd-sessions": "openjd.sessions",
 }
 _COMPARISONS = {
     ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt,
