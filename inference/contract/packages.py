@@ -158,7 +158,7 @@ def module_of(package: str) -> str:
 def package_of(module: str) -> str:
     """The package to install for a module that cannot be imported."""
     top = module.partition(".")[0]
-    return next((package for package, name in _IMPORTED_AS.items() if name == top), top)
+    return next((package for package, name in _IMPORTED_AS.items() if name in (module, top)), top)
 
 
 def install_command(*, full: bool = False) -> str:

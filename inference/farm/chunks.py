@@ -21,6 +21,7 @@ from typing import Annotated
 from ..common.failures import Cancelled, Failure, UnsupportedShot, is_of_files, unmet_requirements, unwritable
 from ..contract import depth_sequence, events, exit_codes, leftovers, own_files, records
 from ..contract.depth_sequence import SCRATCH
+from ..contract.hints import setting
 from ..contract.job import shot_starts
 from ..contract.numbering import Frame
 from ..contract.records import Bounds, FilePath, ForPeople, Seconds, Word
@@ -386,7 +387,7 @@ def _require_whole(folder: Path, plan: Plan, numbers: Sequence[int]) -> None:
         raise Failure(
             exit_codes.INCOMPLETE,
             f"{what[0].upper()}{what[1:]} left damaged files.",
-            hint=f"Do {'it' if is_one else 'them'} again: --chunks {as_ranges(damaged)}.",
+            hint=f"Do {'it' if is_one else 'them'} again: {setting('chunks', as_ranges(damaged))}.",
         )
 
 

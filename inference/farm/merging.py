@@ -10,6 +10,7 @@ from pathlib import Path
 from ..common.failures import Failure
 from ..contract import depth_sequence, events, exit_codes
 from ..contract.depth_sequence import DepthSequence
+from ..contract.hints import setting
 from ..run import runner, shots
 from . import planning
 from .chunks import Note, as_ranges, forget, in_words, is_damaged, note_of
@@ -83,7 +84,8 @@ def _require(folder: Path, plan: Plan, missing: list[int], damaged: list[int]) -
     raise Failure(
         exit_codes.INCOMPLETE,
         f"{what[0].upper()}{what[1:]} in {folder}.",
-        hint=f"Do {'it' if len(missing + damaged) == 1 else 'them'} (--chunks {as_ranges(sorted(missing + damaged))}), "
+        hint=f"Do {'it' if len(missing + damaged) == 1 else 'them'} "
+        f"({setting('chunks', as_ranges(sorted(missing + damaged)))}), "
         "and merge again.",
     )
 

@@ -80,6 +80,7 @@ def test_messages_name_settings_that_there_are():
     known = (
         hints.OF_A_JOB
         | hints.OF_AN_EXPORT
+        | hints.OF_A_PLAN
         | {p.name for name in registry.names() for p in registry.info(name).parameters}
     )
     wrong = []

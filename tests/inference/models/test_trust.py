@@ -7,7 +7,7 @@ import os
 import pytest
 
 from inference.common.failures import Failure
-from inference.contract import exit_codes
+from inference.contract import exit_codes, own_files
 from inference.models import notes, store, trust, verification
 from inference.models.notes import Checksum
 from tests.inference.models.test_sources import as_cache
@@ -298,9 +298,10 @@ def test_a_file_that_is_much_too_large_is_not_used(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe"])
-def test_a_note_is_not_written_through_what_was_planted(outside, kind):
+def test_a_note_is_not_written_through_what_was_planted(outside, kind, monkeypatch):
+    monkeypatch.setattr(own_files.secrets, "randbelow", lambda below: 7)
     path = notes.folder() / "checksums" / "note.json"
-    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    temporary = path.with_name(f".tmp-{os.getpid()}000000007-{path.name}")
     temporary.parent.mkdir(parents=True)
     if kind == "link":
         temporary.symlink_to(outside / "note.txt")

@@ -177,6 +177,9 @@ def test_a_second_attempt_holds_nothing_of_the_first(tmp_path, monkeypatch):
     class Array:
         pass
 
+    class Frames(list):
+        numbers = range(8)
+
     def attempt(task, info, parameters, inputs, maps, *, learned):
         attempts.append([each() for each in held])
         if len(attempts) == 1:
@@ -190,8 +193,8 @@ def test_a_second_attempt_holds_nothing_of_the_first(tmp_path, monkeypatch):
     monkeypatch.setattr(shots, "_attempt", attempt)
     monkeypatch.setattr(shots, "_warn", lambda task, label, message: None)
     monkeypatch.setattr(own_files, "clear", lambda folder, names: cleared.append([each() for each in held]))
-    task = SimpleNamespace(check=lambda: None)
-    inputs = SimpleNamespace(frames=range(8), is_resumed=True, label="", scratch=tmp_path)
-    info = SimpleNamespace(minimum_frames=1)
+    task = SimpleNamespace(check=lambda: None, unsupported={})
+    inputs = SimpleNamespace(frames=Frames(range(8)), is_resumed=True, label="", scratch=tmp_path)
+    info = SimpleNamespace(name="any", minimum_frames=1, uses_poses=False)
     assert shots._estimated(task, info, {}, inputs, None, learned=None) == "done"
     assert attempts == [[], [None]] and cleared == [[None]]

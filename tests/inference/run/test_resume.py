@@ -6,6 +6,7 @@ import random
 import shutil
 import signal
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -278,7 +279,8 @@ def test_writing_down_what_is_finished_takes_a_small_part_of_the_time(tmp_path, 
 
     monkeypatch.setattr(output, "write_state", slow)
     state = output.State(key="k", first_frame=1, last_frame=1000)
-    out = output.Output(tmp_path, None, state, size=(1, 1), confidence=False, emit=lambda event: None, started=None)
+    held = SimpleNamespace(is_ours=lambda: True)
+    out = output.Output(tmp_path, held, state, size=(1, 1), confidence=False, emit=lambda event: None, started=None)
     for number in range(1, 1001):
         out.keep(Shot(first_frame=number, last_frame=number, status="refused", reason="It is short."))
     assert writes[0] == 1 and len(writes) < 20

@@ -12,10 +12,12 @@ import inference.estimators  # noqa: E402
 inference.estimators.__path__.append(str(HERE / "estimators"))
 
 from inference.commands.main import main  # noqa: E402
-from tests.inference.support import stand_in_mattes, tiny_video_depth  # noqa: E402
+from tests.inference.support import tiny_video_depth  # noqa: E402
 
 if folder := os.environ.get(tiny_video_depth.INSTALLED):
     tiny_video_depth.installed(folder)
-if seconds := os.environ.get(stand_in_mattes.INSTALLED):
+if seconds := os.environ.get("TEST_MATTES"):
+    from tests.inference.support import stand_in_mattes  # needs NumPy, which tests take away from the worker
+
     stand_in_mattes.installed(float(seconds))
 sys.exit(main())

@@ -213,7 +213,7 @@ def test_a_given_camera_that_stands_still(scene, make, tmp_path):
     run = make.shot(scene.images, tmp_path, camera=make.camera(np.repeat(np.eye(4)[None], 16, axis=0)))
     with pytest.raises(UnsupportedShot) as caught:
         parallax.estimate(run.shot)
-    assert "input camera" in caught.value.hint
+    assert "Check that the camera is this clip's" in caught.value.hint
 
 
 def test_the_true_camera_of_a_locked_shot(make, tmp_path, still):
