@@ -70,6 +70,7 @@ def test_it_is_set_up_found_and_removed(home, online, locks):
         preferences.worker_python()
 
 
+@pytest.mark.slow
 def test_it_grows_to_all_estimators_which_then_serves_for_everything(home, online, locks):
     assert bpy.ops.fathom.install_dependencies(packages="LIGHT") == {"FINISHED"}
     light = preferences.own_environment("light")
@@ -158,6 +159,7 @@ def test_the_index_that_pytorch_comes_from_is_a_preference(home, online, locks, 
     assert asked == ["", "https://torch.studio/cu130"]
 
 
+@pytest.mark.slow
 def test_nothing_is_removed_while_another_blender_sets_up(home, online, locks):
     bpy.ops.fathom.install_dependencies()
     folder = preferences.own_environment()

@@ -158,6 +158,7 @@ def test_one_frame_is_too_little_for_temporal_stability(worker, still):
     assert done.returncode == 0 and "temporal stability needs 2 frames" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_report_without_truth_has_profiles_at_the_lines_asked_for(worker, still, tmp_path):
     out = tmp_path / "report"
     done = worker("evaluate", still, "--report", out, "--column", 10, "--column", 90, "--row", 5)

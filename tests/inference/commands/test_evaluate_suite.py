@@ -212,6 +212,7 @@ def test_a_page_that_is_no_report_is_told_of_before_any_work(worker, benchmark):
     assert not (benchmark / "suite-work").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="there is no such signal")
 def test_a_suite_that_was_stopped_goes_on_from_what_is_finished(worker, benchmark):
     suite = write_suite(benchmark, parameters="{refused: -2, pause: 0.4}")

@@ -55,6 +55,7 @@ def test_a_changed_lock_makes_it_outdated_and_replaces_it(tmp_path, lock):
     assert not (folder / "left-over").exists()
 
 
+@pytest.mark.slow
 def test_a_package_that_is_not_to_be_had_fails_in_a_sentence_and_leaves_nothing(tmp_path, lock):
     lock.write_text(lock.read_text().replace("plumbline==1.0", "plumbline==2.0"))
     with pytest.raises(environment_setup.SetupError, match=r"Installing the packages failed: .*plumbline==2\.0.*\.log"):
@@ -222,6 +223,7 @@ def test_a_package_that_is_not_what_was_locked_is_refused_in_a_sentence(tmp_path
     assert not (tmp_path / "one").exists()
 
 
+@pytest.mark.slow
 def test_a_lock_without_checksums_is_refused(tmp_path, lock):
     lock.write_text(lock.read_text().partition(" --hash")[0] + "\n")
     with pytest.raises(environment_setup.SetupError, match="Hashes are required"):

@@ -171,6 +171,7 @@ def test_what_the_dry_run_says_lives_does_live(golden, tiny_networks, stage):
     assert dry == pytest.approx(ledger.peak, rel=0.04)  # of which it counts the images twice
 
 
+@pytest.mark.slow
 def test_where_nothing_fits_one_sentence_has_the_numbers_and_the_cure(released):
     case = memory.Case(networks=released, width=1024, height=576, window=2)
     with pytest.raises(Failure) as refused:

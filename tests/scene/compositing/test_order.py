@@ -73,6 +73,7 @@ def wanted(folder, plate, z):
     return compositor.render(scene, folder, 1)[..., :3], image, z
 
 
+@pytest.mark.slow
 def test_every_order_gives_the_same_chain_on_pixels(tmp_path, depth):
     shot = depth.sequence.shots[0]
     scene = bpy.context.scene

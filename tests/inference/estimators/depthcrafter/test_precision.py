@@ -11,9 +11,8 @@ import torch
 from inference.estimators.depthcrafter.pipeline import DepthCrafterPipeline
 
 
-@pytest.mark.parametrize(
-    ("dtype", "least"), [(torch.float16, 45), pytest.param(torch.bfloat16, 30, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("dtype", "least"), [(torch.float16, 45), (torch.bfloat16, 30)])
 def test_half_precision_stays_close_to_float32(golden, tiny_networks, dtype, least):
     frames = golden["arrays"]["segments_frames"].astype(np.float32) / 255
     arguments = {"window_size": 6, "overlap": 2, "decode_chunk_size": 4, "num_inference_steps": 5}

@@ -49,6 +49,7 @@ def test_frames_in_which_the_solve_follows_something_else(take, make, tmp_path, 
     assert "in 3 frames (28-30)" in refused.reason and refused.supported == (1, 27)
 
 
+@pytest.mark.slow
 def test_tracks_that_all_end_at_once_are_linked_by_features(take, tmp_path, make):
     images, _ = take
     images = images[:16]

@@ -147,6 +147,7 @@ def test_the_list_has_both_weights_and_says_that_nothing_need_be_accepted(worker
     assert "accepted    not necessary" in worker("models", "list", SMALL.name).stdout
 
 
+@pytest.mark.slow
 def test_automatic_takes_it_where_its_weights_are_there(vda, worker, clip, tmp_path):
     done = worker("estimate", clip, "--output", tmp_path / "depth")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from inference.evaluation.accuracy.comparison import compare
 from inference.evaluation.datasets.ground_truth import GroundTruth
 from inference.evaluation.report import build
@@ -28,6 +30,7 @@ def measured(on_disk, ground_truth, *, run=0, set_name="Set"):
     )
 
 
+@pytest.mark.slow
 def test_a_suite_has_its_table_and_a_page_for_each_clip(make, on_disk, another, tmp_path):
     one, two = truth_of(make, "a?b <2>"), truth_of(make, "a/b <2>", count=1)
     other = another("other", factor=1.2)

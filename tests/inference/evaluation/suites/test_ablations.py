@@ -64,6 +64,7 @@ def table_of(name, folder, **data):
             for row, cells in table.rows.items()}  # fmt: skip
 
 
+@pytest.mark.slow
 def test_depthcrafters_strategy_for_long_clips(tmp_path):
     write_truth(tmp_path / "long", depths(6), [np.eye(4)] * 6, rgb=True)
     for index, image in enumerate(images(6)):

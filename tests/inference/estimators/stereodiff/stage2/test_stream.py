@@ -196,6 +196,7 @@ def uninterrupted(networks, tmp_path_factory):
     return found
 
 
+@pytest.mark.slow
 @settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), sharing=st.booleans())
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(
