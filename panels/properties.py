@@ -229,11 +229,11 @@ class FATHOM_PG_scene(bpy.types.PropertyGroup):
         description="The clip with the camera solve, such as the same shot at another resolution; empty: the clip "
         "itself",
     )
+    # without a poll function: Blender 4.2 crashes at its end if an extension that was removed had one
     camera_object: bpy.props.PointerProperty(
         type=bpy.types.Object,
         name="Camera",
         description="The camera that moves as the clip's did",
-        poll=lambda _self, thing: thing.type == "CAMERA",
     )
     camera_file: bpy.props.StringProperty(
         name="Camera File",
