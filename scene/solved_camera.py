@@ -20,6 +20,7 @@ from ..inference.contract import camera_files, numbering, records
 from ..inference.contract.camera import Camera, DistortionModel, Pose
 from . import source
 from .problems import Problem
+from .solved_tracks import camera_object
 from .source import Plate
 
 WORLD = Matrix(((1, 0, 0), (0, 0, 1), (0, -1, 0))).to_4x4()
@@ -266,7 +267,7 @@ def clip_of_plate(plate: Plate, *, named: bpy.types.MovieClip | None = None) -> 
     if named is not None:
         return named
     showing = [clip for clip in bpy.data.movieclips if shows(clip, plate)]
-    solved = [clip for clip in showing if _camera_object(clip).reconstruction.is_valid]
+    solved = [clip for clip in showing if camera_object(clip).reconstruction.is_valid]
     if len(solved) > 1:
         names = ", ".join(clip.name for clip in solved)
         raise Problem(f"Several clips of {plate.name} have a camera solve ({names}): choose one of them.")
@@ -289,12 +290,8 @@ def shows(clip: bpy.types.MovieClip, plate: Plate) -> bool:
 # ------------------------------------------------------------------------------------------------------------ a clip
 
 
-def _camera_object(clip: bpy.types.MovieClip) -> bpy.types.MovieTrackingObject:
-    return next(each for each in clip.tracking.objects if each.is_camera)
-
-
 def _reconstruction(clip: bpy.types.MovieClip) -> bpy.types.MovieTrackingReconstruction:
-    found = _camera_object(clip).reconstruction
+    found = camera_object(clip).reconstruction
     if not found.is_valid or not len(found.cameras):
         raise Problem(
             f"The camera of {clip.name} is not solved: track points in the Movie Clip Editor and press Solve Camera "

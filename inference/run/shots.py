@@ -368,26 +368,7 @@ def _attempt(
     *,
     learned: Learned | None,
 ) -> ShotResult:
-    frames = inputs.frames
-    first, last, size = frames.numbers[0], frames.numbers[-1], (frames.width, frames.height)
-    result = registry.function(info.name)(
-        Shot(
-            frames=frames,
-            parameters=dict(parameters),
-            seed=task.job.seed,
-            camera=_camera_of(task.job.camera, frames),
-            mattes=mattes(task.job.mattes, first, last, size) if task.job.mattes else None,
-            shown=inputs.shown,
-            learned=learned,
-            lens_tag=task.lens_tag,
-            scratch=inputs.scratch,
-            finished=frozenset(index for index, number in enumerate(frames.numbers) if number in maps.there),
-            write=_writer(info, inputs, maps),
-            progress=_reporter(task, inputs.label),
-            check=task.check,
-            warn=lambda message: _warn(task, inputs.label, message),
-        )
-    )
+    result = registry.function(info.name)(shot_of(task, info, parameters, inputs, maps, learned=learned))
     if left_out := maps.missing():
         raise ValueError(f"{info.name} left out {len(left_out)} frames, the first is {left_out[0]}")
     return replace(result, camera=_checked(result.camera, info, inputs.frames))
@@ -413,6 +394,7 @@ def shot_of(
         mattes=mattes(task.job.mattes, first, last, size) if task.job.mattes else None,
         shown=inputs.shown,
         learned=learned,
+        lens_tag=task.lens_tag,
         scratch=inputs.scratch,
         finished=frozenset(index for index, number in enumerate(frames.numbers) if number in maps.there),
         write=_writer(info, inputs, maps),
