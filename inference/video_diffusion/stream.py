@@ -158,6 +158,25 @@ class Stream(ABC):
             self._save(index)
             self._decode(index)
 
+    def maps_of(self, index: int) -> Tensor:
+        """The decoded maps [n, H, W] of a window by itself, on the CPU, where windows share no latents.
+
+        To the bits of `run`; of windows in their order, frames are encoded once.
+        """
+        window = self.windows[index]
+        held = len(self._inputs[0]) if self._inputs else 0
+        if not self._inputs_from <= window.start <= self._inputs_from + held:
+            self._inputs, self._inputs_from = (), window.start // ENCODE_GRID * ENCODE_GRID
+        self._encode_until(window.stop)
+        current = slice(window.start - self._inputs_from, window.stop - self._inputs_from)
+        with self.placement.during("denoise"):
+            self.latents = self.denoise(index, *(each[current] for each in self._inputs))
+        self.latents_from = window.start
+        self._inputs = tuple(each[self.next_start(index) - self._inputs_from :] for each in self._inputs)
+        self._inputs_from = self.next_start(index)
+        with self.placement.during("decode"):
+            return torch.stack([each for each in self._maps(window, range(0)) if each is not None])
+
     def next_start(self, index: int) -> int:
         """Where the window after one begins; the end of the shot for the last."""
         return self.windows[index + 1].start if index + 1 < len(self.windows) else self.count

@@ -7,7 +7,7 @@ from typing import Any
 from ...contract.catalogue import Parameter, Preset, presets
 from ...video_diffusion import parameters as shared
 from ...video_diffusion.weights import DEPTHCRAFTER, SVD
-from ..base import Cost, EstimatorInfo, Shot, ShotResult, Variant
+from ..base import Cost, EstimatorInfo, Phase, Shot, ShotResult, Variant
 from .settings import MONST3R, REFINE_SIGMA
 
 INFO = EstimatorInfo(
@@ -21,13 +21,13 @@ INFO = EstimatorInfo(
     default_size=1024,
     place=5,
     presets=presets(draft=Preset(parameters={"stage": "1"}), fine=Preset(full_size=True, parameters={"reach": 4})),
-    cost=Cost(frame_seconds=1.0, memory=8.0, gpu_memory=11.0),
+    cost=Cost(frame_seconds=1.0, start_seconds=60.0, memory=8.0, gpu_memory=11.0),
     preview_frames=12,
     packages=("torch", "diffusers", "transformers", "accelerate", "safetensors", "huggingface_hub", "roma"),
     models=(MONST3R, DEPTHCRAFTER, SVD),
     gpu="useful",
     scratch_files=(
-        "windows.safetensors",
+        *("windows.safetensors", "refined/######.npy", "stage1/scored/######.json"),
         *(f"stage1/{name}" for name in ("alignment.npz", "frames.json")),
         *(f"stage1/pairs/{name}" for name in ("scores.jsonl", "######-######-######.npy")),
     ),
@@ -122,3 +122,10 @@ def estimate(shot: Shot) -> ShotResult:
     from .estimating import estimate_shot
 
     return estimate_shot(shot)
+
+
+def phases(shot: Shot) -> tuple[Phase, ...]:
+    """Pairs of frames, their alignment, and windows of the second stage; see `estimators.base`."""
+    from .estimating import phases as found
+
+    return found(shot)

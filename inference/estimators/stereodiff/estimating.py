@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 
 from ...depth_maps.sequence_maps import SequenceMaps
 from ...video_diffusion import device, loading, resolution
-from ..base import ReportProgress, Shot, ShotResult
+from ..base import Phase, ReportProgress, Shot, ShotResult
 from .prior import Prior, write_maps
 from .settings import Settings
 from .stage1 import batches
@@ -18,6 +20,10 @@ from .stage1.matching import image_size
 from .stage1.result import MatchedPrior
 from .stage2 import stream as stage2
 from .stage2.stream import Refinement
+
+_SECOND = "StereoDiff's second stage"
+_IN_PHASES = 0.98
+"""Share of the work that is done in phases; what is left joins windows and writes maps."""
 
 
 def estimate_shot(shot: Shot) -> ShotResult:
@@ -32,7 +38,7 @@ def estimate_shot(shot: Shot) -> ShotResult:
     """
     settings = Settings(**shot.parameters)
     settings.check()
-    torch_device, _ = device.choose(settings.device, settings.precision)
+    torch_device = _device(settings)
     first, second = _work_of_stages(shot, settings)
     matched: MatchedPrior | None = None
     prior: Prior
@@ -45,7 +51,9 @@ def estimate_shot(shot: Shot) -> ShotResult:
     else:
         prior = _sequence_prior(shot, settings)
     if len(shot.finished) < len(shot.frames):
-        if settings.refines:
+        if settings.refines and stage2.write_saved(shot, settings, prior):
+            pass
+        elif settings.refines:
             if _has_one_memory(torch_device):
                 batches.forget()
             _refine(replace(shot, progress=_part(shot, first, second, first + second)), settings, prior)
@@ -58,6 +66,60 @@ def estimate_shot(shot: Shot) -> ShotResult:
         camera=camera.scaled(shot.frames.width, shot.frames.height) if camera else None,
         quantity=prior.quantity if isinstance(prior, SequenceMaps) else None,
     )
+
+
+def phases(shot: Shot) -> tuple[Phase, ...]:
+    """The parts of `estimate_shot` that processes of their own can do: pairs, their alignment, windows.
+
+    Where windows share latents, each needs the one before, so the second stage is done as a whole.
+    """
+    settings = Settings(**shot.parameters)
+    settings.check()
+    count, (first, second) = len(shot.frames), _work_of_stages(shot, settings)
+    whole = first + second
+    aligning = stage1.aligning_of(count, image_size(shot.frames.width, shot.frames.height)) if first else 0.0
+
+    def prior(progress: ReportProgress) -> Prior:
+        if not settings.matches:
+            return _sequence_prior(shot, settings)
+        return stage1.match_shot(shot, settings, _device(settings), progress=progress)
+
+    def match(units: range) -> list[Path]:
+        def report(stage: str, label: str, share: float) -> None:
+            shot.progress(stage, label, (first - aligning) * share, whole)
+
+        return stage1.match_frames(shot, settings, _device(settings), units, progress=report)
+
+    def align(units: range) -> list[Path]:
+        prior(_part(shot, 0, first, whole))
+        return stage1.files_of(shot)
+
+    def refine(units: range) -> list[Path]:
+        found = prior(lambda stage, label, done, total: shot.progress(stage, label, first, whole))
+        working = replace(shot, progress=_part(shot, first, second, whole))
+        missing = [index for index in units if not stage2.window_file(shot, index).exists()]
+        if missing:
+            if _has_one_memory(_device(settings)):
+                batches.forget()
+            placement = loading.placement(working, settings, who=_SECOND)
+            stage2.save_windows(Refinement(working, settings, found, placement), working, missing)
+        return [path for path in (stage2.window_file(shot, index) for index in units) if path.exists()]
+
+    parts: list[tuple[str, str, Literal["shot", "window", "frame"], int, float, Callable[[range], list[Path]]]] = []
+    if settings.matches:
+        parts.append(("match", "Matching frames", "frame", count, first - aligning, match))
+        parts.append(("align", "Aligning frames", "shot", 1, aligning, align))
+    if settings.refines and not settings.latent_sharing:
+        parts.append(("refine", "Refining windows", "window", len(stage2.windows_of(shot, settings)), second, refine))
+    return tuple(
+        Phase(name=name, label=label, kind=kind, units=units, work=work / whole * _IN_PHASES, run=run)
+        for name, label, kind, units, work, run in parts
+    )
+
+
+def _device(settings: Settings) -> torch.device:
+    found, _ = device.choose(settings.device, settings.precision)
+    return found
 
 
 def _work_of_stages(shot: Shot, settings: Settings) -> tuple[float, float]:
@@ -89,7 +151,7 @@ def _sequence_prior(shot: Shot, settings: Settings) -> SequenceMaps:
 
 
 def _refine(shot: Shot, settings: Settings, prior: Prior) -> None:
-    placement = loading.placement(shot, settings, who="StereoDiff's second stage")
+    placement = loading.placement(shot, settings, who=_SECOND)
     Refinement(shot, settings, prior, placement).run()
     if settings.matches and placement.device.type != "cpu":  # the next shot starts with the pair network
         placement.leave()

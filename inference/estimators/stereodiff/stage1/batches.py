@@ -21,7 +21,7 @@ from ..settings import MONST3R, Settings
 from . import checkpoint_file, memory
 from .matching import image_size, match
 from .network import PairNetwork
-from .pair_store import PairStore
+from .pair_store import PairPart, PairStore
 
 
 def dtype_of(precision: str) -> torch.dtype:
@@ -51,7 +51,7 @@ def run(
     settings: Settings,
     torch_device: torch.device,
     *,
-    pair_store: PairStore,
+    pair_store: PairStore | PairPart,
     progress: Callable[[int, int], None],
 ) -> None:
     """Run the network, which is in host memory, on the pairs that are not done; on return the device is free.

@@ -16,7 +16,7 @@ from ....video_diffusion import device as devices
 from ....video_diffusion.transfer import Fetched
 from ...base import Frames
 from .network import PATCH, Check, PairNetwork
-from .pair_store import PairStore, packed
+from .pair_store import PairPart, PairStore, packed
 from .pairs import Pair, pairs
 
 LONG_SIDE = 512
@@ -46,7 +46,7 @@ def to_images(frames: list[NDArray[np.uint8]], size: tuple[int, int]) -> Tensor:
 def match(
     network: PairNetwork,
     frames: Frames,
-    store: PairStore,
+    store: PairStore | PairPart,
     *,
     reach: int,
     batch: int,
@@ -62,7 +62,7 @@ def match(
     ----------
     network : PairNetwork
         On the device, in the dtype of the computation.
-    store : PairStore
+    store : PairStore or PairPart
         Receives the results.
     reach : int
         The paper's n.

@@ -6,7 +6,7 @@ from there: to the same bits if as many pairs fit into memory, and within roundi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -20,7 +20,7 @@ from . import alignment, batches, joining
 from .alignment import Alignment
 from .joining import Findings
 from .matching import image_size
-from .pair_store import PairStore
+from .pair_store import PairPart, PairStore, gather
 from .pairs import pairs
 from .result import MatchedPrior
 
@@ -31,12 +31,23 @@ ENCODING, DECODING = 0.52, 0.81
 ALIGNING = 0.4
 """Likewise for a frame, by its time relative to the others."""
 _RELEASED_PIXELS = 512 * 384
+_MATCHING = "Matching frames"
 
 
 def work_of(count: int, settings: Settings, size: tuple[int, int]) -> float:
     """Work of stage 1 on `count` frames with images of `size`, in TFLOP: the unit of `match_shot`'s progress."""
     share = size[0] * size[1] / _RELEASED_PIXELS
     return share * ((ENCODING + ALIGNING) * count + DECODING * len(pairs(count, settings.reach)))
+
+
+def aligning_of(count: int, size: tuple[int, int]) -> float:
+    """The part of `work_of` that comes after all pairs."""
+    return ALIGNING * count * size[0] * size[1] / _RELEASED_PIXELS
+
+
+def files_of(shot: Shot) -> list[Path]:
+    """The files of the alignment, where it is done."""
+    return [path for name in (_ALIGNMENT, _FINDINGS) if (path := shot.scratch / _FOLDER / name).exists()]
 
 
 def match_shot(shot: Shot, settings: Settings, torch_device: torch.device, *, progress: ReportProgress) -> MatchedPrior:
@@ -54,7 +65,8 @@ def match_shot(shot: Shot, settings: Settings, torch_device: torch.device, *, pr
     """
     size, numbers = image_size(shot.frames.width, shot.frames.height), shot.frames.numbers
     folder = shot.scratch / _FOLDER
-    folder.mkdir(exist_ok=True)
+    (folder / _PAIRS).mkdir(parents=True, exist_ok=True)
+    gather(folder / _PAIRS, count=len(numbers), reach=settings.reach)
     pair_store = PairStore(folder / _PAIRS, settings.reach)
     work = _Work(shot, settings, size, progress)
     prior = _load_prior(folder, pair_store, size, numbers)
@@ -82,19 +94,56 @@ def match_shot(shot: Shot, settings: Settings, torch_device: torch.device, *, pr
     return prior
 
 
+def match_frames(
+    shot: Shot,
+    settings: Settings,
+    torch_device: torch.device,
+    frames: range,
+    *,
+    progress: Callable[[str, str, float], None],
+) -> list[Path]:
+    """Match the pairs of some frames, for a process that does no others; returns what marks them as done.
+
+    `progress` takes the stage, its label and the share that is done. `match_shot` goes on from there once all are.
+
+    Raises
+    ------
+    Failure
+        As for `match_shot`.
+    """
+    count = len(shot.frames)
+    part = PairPart(shot.scratch / _FOLDER / _PAIRS, count=count, reach=settings.reach, frames=frames)
+    everything = pairs(count, settings.reach)
+    before = sum(max(pair) < frames.start for pair in everything)
+    own = sum(max(pair) in frames for pair in everything)
+    if not part.done.issuperset(everything):
+        progress("load", "Loading the pair network", 0.0)
+        network = batches.load(settings)
+        shot.check()
+        batches.run(
+            network,
+            shot,
+            settings,
+            torch_device,
+            pair_store=part,
+            progress=lambda done, total: progress("match", _MATCHING, min(max(done - before, 0) / max(own, 1), 1.0)),
+        )
+    return [path for path in map(part.note, frames) if path.exists()]
+
+
 class _Work:
     """Reports the progress of both halves of the stage."""
 
     def __init__(self, shot: Shot, settings: Settings, size: tuple[int, int], progress: ReportProgress) -> None:
         self._progress, self._check = progress, shot.check
         self._total = work_of(len(shot.frames), settings, size)
-        self._aligning = ALIGNING * len(shot.frames) * size[0] * size[1] / _RELEASED_PIXELS
+        self._aligning = aligning_of(len(shot.frames), size)
 
     def begin(self, stage: str, label: str) -> None:
         self._progress(stage, label, 0, self._total)
 
     def matched(self, done: int, total: int) -> None:
-        self._progress("match", "Matching frames", (self._total - self._aligning) * done / total, self._total)
+        self._progress("match", _MATCHING, (self._total - self._aligning) * done / total, self._total)
 
     def aligned(self, done: int, total: int) -> None:
         self._check()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ....common.files import save_array
 from ....video_diffusion import stages, stream, windows
 from ....video_diffusion.execution.forward import OWN, Forward
 from ....video_diffusion.placement import Placement
@@ -17,6 +20,7 @@ from ..prior import Prior, value_range, write_maps
 from ..settings import Settings
 from . import refinement
 
+_FOLDER, _READING = "refined", "Reading the depth to refine"
 ENCODING_PRIOR = 2.3
 """Work for a frame, in TFLOP at 1024x576 as the others': the autoencoder encodes each frame twice, CLIP once."""
 
@@ -50,20 +54,20 @@ class Refinement(stream.Stream):
 
     def begin(self) -> bool:
         """Read the shot's value range; a shot whose prior is constant is written at once."""
-        self.report("range", "Reading the depth to refine")
-        self._low, self._high = value_range(
-            self._prior,
-            self.count,
-            self._settings.range_quantile,
-            self.shot.check,
-            lambda done, total: self.report("range", "Reading the depth to refine"),
-        )
-        if self._high > self._low:
+        if self.has_range():
             return True
         self.shot.warn("The shot's depth is the same everywhere, so there was nothing to refine.")
         for frame in sorted(set(range(self.count)) - self.shot.finished):
             self.write(frame, torch.full((self.shot.frames.height, self.shot.frames.width), 0.5))
         return False
+
+    def has_range(self) -> bool:
+        """Read the shot's value range; whether it is one, and not a single value."""
+        self.report("range", _READING)
+        self._low, self._high = _range_of(
+            self._shot, self._settings, self._prior, lambda done, total: self.report("range", _READING)
+        )
+        return self._high > self._low
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """The shot's value range."""
@@ -125,5 +129,54 @@ class Refinement(stream.Stream):
         Inverse depth stays above 0: the prior's values are, and so is the lower end of the value range, which decoded
         values (0 to 1) start from.
         """
-        units = refinement.unstretched(disparity, self._low, self._high)
-        write_maps(self._shot, self._prior, frame, units.numpy())
+        _write(self._shot, self._prior, frame, disparity, (self._low, self._high))
+
+
+def window_file(shot: Shot, index: int) -> Path:
+    """The file of the decoded maps of a window that a process of its own refined."""
+    return shot.scratch / _FOLDER / f"{index:06d}.npy"
+
+
+def windows_of(shot: Shot, settings: Settings) -> list[range]:
+    """The windows of a shot."""
+    return windows.segments(len(shot.frames), settings.window, settings.overlap)
+
+
+def save_windows(run: Refinement, shot: Shot, units: Iterable[int]) -> None:
+    """Refine and save some windows of the run's shot, for a process that does no others."""
+    if not run.has_range():
+        return
+    (shot.scratch / _FOLDER).mkdir(exist_ok=True)
+    for index in units:
+        save_array(window_file(shot, index), run.maps_of(index).numpy())
+
+
+def write_saved(shot: Shot, settings: Settings, prior: Prior) -> bool:
+    """Write the maps of a shot whose windows are all saved, without networks; False where some are not."""
+    parts = windows_of(shot, settings)
+    if settings.latent_sharing or not all(window_file(shot, index).exists() for index in range(len(parts))):
+        return False
+    found, blending = _range_of(shot, settings, prior), windows.Blending(settings.overlap)
+    for index, window in enumerate(parts):
+        maps = np.load(window_file(shot, index))
+        if len(maps) != len(window):
+            raise ValueError(f"{len(maps)} maps of a window of {len(window)} frames are saved")
+        last = index + 1 == len(parts)
+        for frame, disparity in blending.through(window, map(torch.from_numpy, maps), last=last):
+            shot.check()
+            if disparity is not None and frame not in shot.finished:
+                _write(shot, prior, frame, disparity, found)
+    return True
+
+
+def _range_of(
+    shot: Shot,
+    settings: Settings,
+    prior: Prior,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[float, float]:
+    return value_range(prior, len(shot.frames), settings.range_quantile, shot.check, progress)
+
+
+def _write(shot: Shot, prior: Prior, frame: int, disparity: Tensor, found: tuple[float, float]) -> None:
+    write_maps(shot, prior, frame, refinement.unstretched(disparity, *found).numpy())

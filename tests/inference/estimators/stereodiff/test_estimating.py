@@ -16,7 +16,7 @@ from inference.contract import depth_sequence
 from inference.contract.depth_sequence import DepthSequence, Range, Shot, disparity_name
 from inference.contract.job import Source
 from inference.estimators.stereodiff import INFO
-from inference.estimators.stereodiff.estimating import estimate_shot
+from inference.estimators.stereodiff.estimating import estimate_shot, phases
 from inference.estimators.stereodiff.stage1 import batches
 from inference.estimators.stereodiff.stage1 import run as stage1
 from inference.estimators.stereodiff.stage2 import stream as stage2
@@ -173,6 +173,58 @@ def test_the_second_stage_gets_the_networks_that_are_asked_for(tmp_path, monkeyp
     ((found, named),) = asked
     assert (found.window, found.decode_chunk, found.device, found.precision) == (4, 3, "cpu", "fp32")
     assert named == {"who": "StereoDiff's second stage"}
+
+
+def in_pieces(folder, *, twice=False, **changed):
+    """Run each phase in two pieces of new shots, the later first, as different processes do; the phases' names."""
+    names = [phase.name for phase in phases(Estimate(folder, **changed).shot)]
+    for name in names:
+        middle = next(each.units for each in phases(Estimate(folder, **changed).shot) if each.name == name) // 2
+        for _ in range(1 + twice):
+            for part in (lambda units: range(middle, units), lambda units: range(middle)):
+                phase = next(each for each in phases(Estimate(folder, **changed).shot) if each.name == name)
+                if units := part(phase.units):
+                    files = phase.run(units)
+                    assert files and all(path.is_file() for path in files)
+    return names
+
+
+def test_phases_in_pieces_make_the_same_bits(whole, tmp_path, monkeypatch):
+    assert in_pieces(tmp_path) == ["match", "align", "refine"]
+
+    def load(*arguments, **named):
+        raise AssertionError("what the phases have done is not done again")
+
+    monkeypatch.setattr(batches, "load", load)
+    monkeypatch.setattr(loading, "placement", load)
+    run = Estimate(tmp_path)()
+    np.testing.assert_array_equal(run.clip, whole.clip)
+    for index in range(COUNT):
+        np.testing.assert_array_equal(run.confidences[index], whole.confidences[index])
+    assert run.result.camera == whole.result.camera and run.warnings == whole.warnings
+    assert not list((tmp_path / "stage1").rglob("*.npy"))
+
+
+@pytest.mark.slow
+def test_what_is_lost_of_phases_is_made_again(whole, tmp_path):
+    in_pieces(tmp_path, twice=True)
+    (tmp_path / "stage1" / "frames.json").unlink()
+    next((tmp_path / "stage1" / "pairs").glob("*.npy")).unlink()
+    (tmp_path / "refined" / "000001.npy").unlink()
+    run = Estimate(tmp_path)()
+    np.testing.assert_array_equal(run.clip, whole.clip)
+    assert run.result.camera == whole.result.camera
+
+
+def test_phases_are_those_of_the_stages_that_run(tmp_path):
+    def names(**changed):
+        return [phase.name for phase in phases(Estimate(tmp_path, **changed).shot)]
+
+    assert names(stage="1") == ["match", "align"]
+    assert names(latent_sharing=True) == ["match", "align"], "each window needs the one before"
+    assert names(stage1_from="depth") == ["refine"]
+    shares = [phase.work for phase in phases(Estimate(tmp_path).shot)]
+    assert all(share > 0 for share in shares) and sum(shares) == pytest.approx(0.98)
 
 
 @pytest.mark.parametrize(("kind", "left"), [("meta", 1), ("cpu", 0)])
