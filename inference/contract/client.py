@@ -76,7 +76,7 @@ def estimate(wanted: Job, *, python: str | Path, overwrite: bool = False, home: 
 
     Send True to cancel: they end within a second, and finished work is saved. Closing the generator ends them too.
     """
-    yield from _followed(_start("estimate", wanted, python, overwrite, home))
+    yield from _followed(_start("estimate", wanted, python=python, overwrite=overwrite, home=home))
 
 
 def matte(wanted: Job, *, python: str | Path, overwrite: bool = False, home: str | Path | None = None) -> Steps:
@@ -85,7 +85,59 @@ def matte(wanted: Job, *, python: str | Path, overwrite: bool = False, home: str
     Of the job, the clip, its frames, cuts, size and output folder count. `overwrite`: whether mattes of these frames in
     the output folder may be replaced.
     """
-    yield from _followed(_start("matte", wanted, python, overwrite, home))
+    yield from _followed(_start("matte", wanted, python=python, overwrite=overwrite, home=home))
+
+
+def plan(
+    wanted: Job, *, python: str | Path, home: str | Path | None = None, chunk_seconds: float | None = None
+) -> Steps:
+    """Plan a job in chunks for a render farm, and yield the worker's events, as `estimate` does.
+
+    `chunk_seconds` : what a chunk takes, about; None: the worker's choice.
+    """
+    more = () if chunk_seconds is None else ("--chunk-seconds", f"{chunk_seconds:g}")
+    yield from _followed(_start("plan", wanted, python=python, overwrite=False, home=home, more=more))
+
+
+def bundle(
+    kind: Literal["openjd", "flamenco", "deadline"],
+    planned: Sequence[str | Path],
+    folder: str | Path,
+    *,
+    name: str = "",
+    farm_python: str = "",
+    farm_fathom: str = "",
+    send: bool = False,
+    manager: str = "",
+    python: str | Path,
+    home: str | Path,
+) -> Steps:
+    """Write planned jobs as one of a render farm's, and yield the worker's events, as `download` does.
+
+    Parameters
+    ----------
+    kind : str
+        The kind of farm.
+    planned : sequence of path
+        The output folders of plans.
+    folder : path
+        Becomes the bundle.
+    name : str
+        In the farm's list of jobs; empty: after the clips.
+    farm_python, farm_fathom : str
+        Python and the folder `inference` as the farm's computers know them; empty: those of this one.
+    send : bool
+        Whether the farm's client submits it.
+    manager : str
+        Address of the Flamenco Manager that gets it; empty: none.
+    python, home : path
+        As for `download`.
+    """
+    options = [part for each in planned for part in ("--planned", str(each))]
+    values = (("--name", name), ("--farm-python", farm_python), ("--farm-fathom", farm_fathom), ("--manager", manager))
+    options += [f"{option}={value}" for option, value in values if value]
+    options += ["--send"] if send else []
+    yield from _run_verb(["bundle", kind, "--bundle", str(folder), *options], Path(home) / "bundle.log", python, home)
 
 
 def download(
@@ -407,7 +459,13 @@ class _Worker:
 
 
 def _start(
-    verb: Literal["estimate", "matte"], wanted: Job, python: str | Path, overwrite: bool, home: str | Path | None
+    verb: Literal["estimate", "matte", "plan"],
+    wanted: Job,
+    *,
+    python: str | Path,
+    overwrite: bool,
+    home: str | Path | None,
+    more: Sequence[str] = (),
 ) -> _Worker | events.Error:
     try:
         job.validate(wanted)
@@ -421,7 +479,7 @@ def _start(
     if isinstance(errors, events.Error):
         leftovers.remove_empty(made)
         return errors
-    # beside mattes there is never more to remove than the log: the worker itself keeps what a later run resumes from
+    # beside mattes and plans there is never more to remove than the log: the worker itself keeps what a later run needs
     take_away = partial(leftovers.take_away if verb == "estimate" else leftovers.take_log_away, folder, made)
     try:
         name = _temporary("job", partial(job.save, wanted))
@@ -429,7 +487,7 @@ def _start(
         errors.close()
         take_away()
         return _no_temporary("job", error)
-    arguments = [verb, "--job", name, "--events", "--parent-pipe", *(["--overwrite"] if overwrite else [])]
+    arguments = [verb, "--job", name, "--events", "--parent-pipe", *(["--overwrite"] if overwrite else []), *more]
     try:
         process = _process(python, arguments, errors, home)
     except OSError as error:

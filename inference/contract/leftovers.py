@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -42,6 +43,25 @@ FILES = (
 """The files of a run in its scratch folder, except its estimator's."""
 _LARGEST_LOCK = 4096
 """Bytes read from a lock file."""
+_LARGEST_PLAN = 1 << 26
+"""Bytes of a plan."""
+_NOTE = re.compile(r"[0-9]{6,}\.json")
+"""Names of the notes of chunks that are done."""
+
+
+def chunks_of(folder: Path) -> tuple[int, int] | None:
+    """How many chunks of the plan in an output folder are done, and how many there are; None where there is no plan."""
+    scratch = folder / SCRATCH
+    try:
+        plan = records.parse(read_text(scratch / PLAN, most=_LARGEST_PLAN), where=PLAN)
+        count = len(plan["chunks"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    try:
+        done = sum(_NOTE.fullmatch(entry.name) is not None for entry in os.scandir(scratch / CHUNKS))
+    except OSError:
+        done = 0
+    return min(done, count), count
 
 
 def missing_folders(folder: Path) -> tuple[Path, ...]:

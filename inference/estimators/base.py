@@ -77,11 +77,14 @@ class Cost:
     ----------
     frame_seconds : float
         On two CPU cores, or on a GPU for an estimator that needs one.
+    start_seconds : float
+        From the start of a process to its first frame, networks loaded.
     memory, gpu_memory : float
         Host memory, and a GPU's where one is used, in GB.
     """
 
     frame_seconds: float = 0.0
+    start_seconds: float = 3.0
     memory: float = 0.0
     gpu_memory: float = 0.0
 

@@ -9,20 +9,17 @@ result, but a scheduler has no need to divide them again.
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ..common.failures import Failure, unwritable
-from ..common.files import make_folder
-from ..contract import depth_sequence, exit_codes, own_files
-from ..contract.job import Source
+from ..common.failures import Failure
+from ..contract import exit_codes
 from ..contract.untrusted import in_a_line
-from . import planning
+from . import bundles
+from .bundles import Bundle, clip_of, time_limit
 from .planning import Plan
 
 TEMPLATE, VALUES, ASSETS = "template.yaml", "parameter_values.yaml", "asset_references.yaml"
@@ -30,8 +27,6 @@ _LONGEST_LIST = 1024
 """Values that a task's parameter may have (specification, 3.4.1.1)."""
 _LONGEST_NAME = 64
 """Letters of a step's name (7.1)."""
-_TIMES, _LEAST = 20, 3600
-"""A task may take that many times the seconds that are estimated for it, and at least so many."""
 _CANCELATION = {"mode": "NOTIFY_THEN_TERMINATE", "notifyPeriodInSeconds": 10}
 
 
@@ -43,68 +38,34 @@ class _Task:
     number: int
 
 
-def write(folders: Sequence[Path], bundle: Path, *, name: str = "") -> Path:
-    """Write the bundle of planned output folders.
-
-    Parameters
-    ----------
-    folders : sequence of Path
-        The output folders of plans.
-    bundle : Path
-        Becomes the bundle; one of an earlier call is replaced.
-    name : str
-        Of the job in the farm's list; empty: after its clips.
-
-    Returns
-    -------
-    Path
-        The bundle's folder.
+def write(bundle: Bundle, folder: Path) -> Path:
+    """Write a job as a bundle, in the place of one of an earlier call; returns its folder.
 
     Raises
     ------
     Failure
-        USAGE: a folder has no plan, or two are the same. BAD_OUTPUT: the bundle cannot be written.
+        USAGE: a path has braces, or some clips have mattes and others none. BAD_OUTPUT: it cannot be written.
     """
-    plans = [planning.load(folder.absolute()) for folder in folders]
-    places = [plan.job.output for plan in plans]
-    if len(set(map(os.path.realpath, places))) < len(places):
-        raise Failure(exit_codes.USAGE, "Two of the clips have one output folder.", hint="Choose another for each.")
-    made: tuple[tuple[str, dict[str, Any]], ...] = (
-        (TEMPLATE, _template(plans, name or _name_of(plans))),
-        (VALUES, {"parameterValues": []}),
-        (ASSETS, _assets(plans)),
-    )
-    make_folder(bundle)
-    for file, content in made:
-        try:
-            own_files.save_text(bundle / file, _yaml(content))
-        except OSError as error:
-            raise unwritable(error, bundle / file) from error
-    return bundle
+    files = {TEMPLATE: _template(bundle), VALUES: {"parameterValues": []}, ASSETS: _assets(bundle.plans)}
+    return bundles.save(folder, {name: _yaml(content) for name, content in files.items()}, main=TEMPLATE)
 
 
-def _template(plans: Sequence[Plan], name: str) -> dict[str, Any]:
-    steps = list(_steps(plans))
+def _template(bundle: Bundle) -> dict[str, Any]:
+    steps = list(_steps(bundle.plans))
     for before, step in pairwise(steps):
         step["dependencies"] = [{"dependsOn": before["name"]}]
+    parameters = (
+        ("JobName", bundle.name, "The job's name in the queue."),
+        ("Python", bundle.python, "Python of the environment with Fathom's packages, on the farm's computers."),
+        ("Fathom", bundle.fathom, "Fathom's folder 'inference' on the farm's computers."),
+    )
     return {
         "specificationVersion": "jobtemplate-2023-09",
         "name": "{{Param.JobName}}",
         "description": "Depth of video, planned by Fathom.",
         "parameterDefinitions": [
-            {"name": "JobName", "type": "STRING", "default": name, "description": "The job's name in the queue."},
-            {
-                "name": "Python",
-                "type": "STRING",
-                "default": sys.executable,
-                "description": "Python of the environment with Fathom's packages, on the farm's computers.",
-            },
-            {
-                "name": "Fathom",
-                "type": "STRING",
-                "default": str(Path(__file__).resolve().parents[1]),
-                "description": "Fathom's folder 'inference' on the farm's computers.",
-            },
+            {"name": name, "type": "STRING", "default": value, "description": about}
+            for name, value, about in parameters
         ],
         "steps": steps,
     }
@@ -168,7 +129,7 @@ def _step(
     """One step, with a task for each chunk or each plan; `seconds` : what a task takes, about."""
     given: list[dict[str, Any]] = [
         {"name": "Output", "type": "PATH", "range": [_literal(task.plan.job.output) for task in tasks]},
-        {"name": "Clip", "type": "PATH", "range": [_literal(_clip(task.plan.job.source)) for task in tasks]},
+        {"name": "Clip", "type": "PATH", "range": [_literal(clip_of(task.plan)) for task in tasks]},
     ]
     if chunks:
         given.append({"name": "Chunk", "type": "INT", "range": [task.number for task in tasks]})
@@ -187,7 +148,7 @@ def _step(
                 "onRun": {
                     "command": "{{Param.Python}}",
                     "args": ["-I", "-u", "{{Param.Fathom}}/__main__.py", *arguments, "--progress", "openjd"],
-                    "timeout": max(_LEAST, round(_TIMES * seconds)),
+                    "timeout": time_limit(seconds),
                     "cancelation": dict(_CANCELATION),
                 }
             }
@@ -221,11 +182,6 @@ def _assets(plans: Sequence[Plan]) -> dict[str, Any]:
     }
 
 
-def _clip(source: Source) -> str:
-    """The movie, or the folder of the frames."""
-    return os.path.abspath(source.path)  # noqa: PTH100  keeps links
-
-
 def _mattes(plan: Plan) -> str:
     if plan.job.mattes is None:
         raise Failure(
@@ -242,12 +198,6 @@ def _literal(text: str) -> str:
         what = f"{in_a_line(text)} contains braces, which a job template takes for parameters."
         raise Failure(exit_codes.USAGE, what, hint="Rename it.")
     return text
-
-
-def _name_of(plans: Sequence[Plan]) -> str:
-    first = Path(depth_sequence.plate_file(plans[0].job.source)).stem
-    more = f" and {len(plans) - 1} more" if len(plans) > 1 else ""
-    return in_a_line(f"Depth of {first}{more}", most=100)
 
 
 def _short(name: str) -> str:

@@ -26,10 +26,12 @@ from ..estimators.base import Phase
 from ..media.processing_size import Prepared
 from ..run import inputs, pieces, runner
 from ..run.runner import Provenance
-from . import CHUNK_FRAMES
+from . import CHUNK_FRAMES, STARTS
 
 SCHEMA_VERSION = 1
 _FRAMES_OF_WINDOW = 22
+_JOINS = 0.2
+"""Share of a shot's work that what finishes it has at most where its phases have done the rest."""
 Count = Annotated[int, Bounds(0, 10**7)]
 Side = Annotated[int, Bounds(1, 65536)]
 
@@ -116,6 +118,8 @@ class Plan:
     phases : tuple of PlannedPhase
     chunks : tuple of Chunk
         By number; those of a phase follow those of the phase before.
+    chunk_frames, chunk_seconds : int or None, float or None
+        What was asked for, see `make`.
     """
 
     identity: Word
@@ -131,6 +135,8 @@ class Plan:
     phases: tuple[PlannedPhase, ...]
     chunks: tuple[Chunk, ...]
     lens_tag: tuple[float, float] | None = None
+    chunk_frames: Count | None = None
+    chunk_seconds: Seconds | None = None
     schema_version: int = SCHEMA_VERSION
 
     def problems(self) -> Iterator[str]:
@@ -178,14 +184,18 @@ def make(
     emit: Callable[[events.Event], None],
     cancelled: Callable[[], bool] = lambda: False,
     overwrite: bool = False,
-    chunk_frames: int = CHUNK_FRAMES,
+    chunk_frames: int | None = None,
+    chunk_seconds: float | None = None,
 ) -> Plan:
     """Plan a job in its output folder; one that is planned already, in the same way, keeps its plan and its work.
 
     Parameters
     ----------
-    chunk_frames : int
-        Frames of a chunk, about; a chunk is of one shot and one phase.
+    chunk_frames : int or None
+        Frames of a chunk, about; a chunk is of one shot and one phase. None: as many as `chunk_seconds` need.
+    chunk_seconds : float or None
+        What a chunk takes, about; None: long enough for the start of a process to count little. Shots that take no
+        longer are one chunk, and so is what comes after a shot's last phase that is divided.
 
     Raises
     ------
@@ -195,7 +205,7 @@ def make(
     with runner.opened(job, emit=emit, cancelled=cancelled, overwrite=overwrite) as run:
         prepared = runner.prepare(run, alone=True)
         folder = run.task.out.folder
-        phases, chunks = _divided(run, prepared, max(chunk_frames, 1))
+        phases, chunks = _divided(run, prepared, chunk_frames, chunk_seconds)
         plan = Plan(
             identity=uuid.uuid4().hex,
             job=run.task.job,
@@ -210,9 +220,12 @@ def make(
             last_frame=run.last,
             phases=phases,
             chunks=chunks,
+            chunk_frames=chunk_frames,
+            chunk_seconds=chunk_seconds,
         )
         earlier = _earlier(folder)
-        if earlier is not None and replace(earlier, identity=plan.identity) == plan:
+        # how long work takes is known better every time, and that must not divide again what is under way
+        if earlier is not None and replace(earlier, identity=plan.identity, phases=phases, chunks=chunks) == plan:
             return earlier
         own_files.clear(folder / SCRATCH, Names((leftovers.PLAN, f"{leftovers.CHUNKS}/######.json")))
         save_json(folder / SCRATCH / leftovers.PLAN, plan)
@@ -278,40 +291,83 @@ def _earlier(folder: Path) -> Plan | None:
 
 
 def _divided(
-    run: runner.Run, prepared: Prepared, chunk_frames: int
+    run: runner.Run, prepared: Prepared, chunk_frames: int | None, chunk_seconds: float | None
 ) -> tuple[tuple[PlannedPhase, ...], tuple[Chunk, ...]]:
     """The phases of all shots, and the chunks of each."""
-    shots = [
-        (first, last, pieces.stages(run.task, prepared, first, last, label=prepared.label(index)))
-        for index, (first, last) in enumerate(prepared.shots)
-    ]
+    whole = chunk_seconds or STARTS * max(info.cost.start_seconds for info in run.task.choice.used)
+    seconds = _frame_seconds(run)
+    shots: list[tuple[int, int, list[_Part]]] = []
+    for index, (first, last) in enumerate(prepared.shots):
+        frames, parts = last - first + 1, []
+        for stage in pieces.stages(run.task, prepared, first, last, label=prepared.label(index)):
+            taken = seconds * frames * stage.phase.work
+            parts.append(_Part(stage, _ranges(stage.phase, taken, chunk_frames, whole), taken))
+        shots.append((first, last, parts if chunk_frames else _folded(parts)))
     # a shot that is too short for an estimator lacks its phases, and has the others in the same order
-    names = [stage.name for stage in max((stages for _, _, stages in shots), key=len)]
+    names = _merged([parts for _, _, parts in shots])
     phases: dict[str, PlannedPhase] = {}
     found: dict[str, list[Chunk]] = {name: [] for name in names}
-    seconds = _frame_seconds(run)
-    for first, last, stages in shots:
-        for stage in stages:
-            phases.setdefault(stage.name, _planned(run, stage))
-            for units in _ranges(stage.phase, chunk_frames):
-                share = stage.phase.work * len(units) / stage.phase.units
-                found[stage.name].append(
+    for first, last, parts in shots:
+        for part in parts:
+            name = part.stage.name
+            planned = _planned(run, part)
+            if name not in phases or planned.gpu_memory > phases[name].gpu_memory:
+                phases[name] = planned
+            for units in part.ranges:
+                found[name].append(
                     Chunk(
-                        phase=names.index(stage.name),
+                        phase=names.index(name),
                         first_frame=first,
                         last_frame=last,
                         first_unit=units.start,
                         last_unit=units.stop - 1,
-                        seconds=round(seconds * (last - first + 1) * share, 3),
+                        seconds=round(part.seconds * len(units) / part.stage.phase.units, 3),
                     )
                 )
     return tuple(phases[name] for name in names), tuple(chunk for name in names for chunk in found[name])
 
 
-def _planned(run: runner.Run, stage: pieces.Stage) -> PlannedPhase:
-    used = run.task.choice.used
+@dataclass(frozen=True)
+class _Part:
+    """A phase of a shot in chunks: the units of each, and the seconds of all together."""
+
+    stage: pieces.Stage
+    ranges: list[range]
+    seconds: float
+
+
+def _folded(parts: list[_Part]) -> list[_Part]:
+    """The phases of a shot up to the last one that is divided, and then what finishes it, which does the rest."""
+    if not parts:
+        return []
+    *rest, finish = parts
+    last = max((index for index, part in enumerate(rest) if len(part.ranges) > 1), default=-1)
+    folded = rest[last + 1 :]
+    work = finish.stage.phase.work + sum(part.stage.phase.work for part in folded)
+    stage = replace(finish.stage, phase=replace(finish.stage.phase, work=work))
+    return [*rest[: last + 1], replace(finish, stage=stage, seconds=finish.seconds + sum(p.seconds for p in folded))]
+
+
+def _merged(shots: list[list[_Part]]) -> list[str]:
+    """The names of all shots' phases in an order in which those of each shot follow."""
+    names: list[str] = []
+    for parts in shots:
+        at = 0
+        for name in (part.stage.name for part in parts):
+            if name in names:
+                at = names.index(name) + 1
+            else:
+                names.insert(at, name)
+                at += 1
+    return names
+
+
+def _planned(run: runner.Run, part: _Part) -> PlannedPhase:
+    stage, used = part.stage, run.task.choice.used
     cost = max((info.cost for info in used if stage.estimator in ("", info.name)), key=lambda cost: cost.memory)
-    on_gpu = run.provenance.device != "cpu" and bool(stage.estimator)
+    # what finishes a shot estimates as well where nothing of it was done before
+    estimates = bool(stage.estimator) or stage.phase.work > _JOINS
+    on_gpu = run.provenance.device != "cpu" and estimates
     return PlannedPhase(
         name=stage.name,
         label=stage.phase.label,
@@ -322,12 +378,16 @@ def _planned(run: runner.Run, stage: pieces.Stage) -> PlannedPhase:
     )
 
 
-def _ranges(phase: Phase, chunk_frames: int) -> list[range]:
-    """The units of a phase of a shot in ranges of nearly equal length."""
+def _ranges(phase: Phase, seconds: float, chunk_frames: int | None, chunk_seconds: float) -> list[range]:
+    """The units of a phase of a shot, which takes so many seconds (0: unknown), in ranges of nearly equal length."""
     if phase.kind == "shot":
         return [range(phase.units)]
-    each = _FRAMES_OF_WINDOW if phase.kind == "window" else 1
-    count = min(max(1, round(phase.units * each / chunk_frames)), phase.units)
+    if chunk_frames or not seconds:
+        each = _FRAMES_OF_WINDOW if phase.kind == "window" else 1
+        wanted = round(phase.units * each / (chunk_frames or CHUNK_FRAMES))
+    else:
+        wanted = round(seconds / chunk_seconds)
+    count = min(max(1, wanted), phase.units)
     borders = [round(phase.units * index / count) for index in range(count + 1)]
     return [range(start, end) for start, end in pairwise(borders)]
 

@@ -74,9 +74,9 @@ def stages(task: Task, prepared: Prepared, first: int, last: int, *, label: str)
         return ()
     inputs = shots.inputs_of(task, prepared, first, last, label=label, whole=False)
     found = [*_of_network(task, inputs), *_of_leading(task, inputs)]
-    if task.job.full_size:
-        found += _of_upsampling(task, prepared, inputs)
     rest = max(1 - sum(each.phase.work for each in found if each.estimator == task.choice.leading.name), 0.02)
+    if task.job.full_size:
+        found += _of_upsampling(task, prepared, inputs, rest)
     return (*found, _stage(FINISH, "Finishing the shot", 1, 0.02 if task.job.full_size else rest, lambda units: ()))
 
 
@@ -129,8 +129,8 @@ def _of_leading(task: Task, inputs: ShotInputs) -> list[Stage]:
     return _of_estimator(task, leading, task.choice.parameters, inputs, maps, learned=_learned(task, inputs))
 
 
-def _of_upsampling(task: Task, prepared: Prepared, inputs: ShotInputs) -> list[Stage]:
-    """The phases that write all maps at processing resolution, and enlarge each."""
+def _of_upsampling(task: Task, prepared: Prepared, inputs: ShotInputs, rest: float) -> list[Stage]:
+    """The phases that write all maps at processing resolution, with the `rest` of the work, and enlarge each."""
     first, last, label = inputs.frames.numbers[0], inputs.frames.numbers[-1], inputs.label
 
     def estimate(units: range) -> list[Path]:
@@ -147,7 +147,7 @@ def _of_upsampling(task: Task, prepared: Prepared, inputs: ShotInputs) -> list[S
 
     frames, what = len(inputs.frames), "Upsampling depth to the plate's size"
     return [
-        _stage("estimate", "Writing maps at processing resolution", 1, 0.05, estimate),
+        _stage("estimate", "Writing maps at processing resolution", 1, rest, estimate),
         _stage("upsample", what, frames, task.upsampling, upsample),
     ]
 

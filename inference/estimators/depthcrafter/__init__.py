@@ -18,7 +18,7 @@ INFO = EstimatorInfo(
     default_size=1024,
     place=4,
     presets=presets(draft=Preset(size=512), fine=Preset(full_size=True)),
-    cost=Cost(frame_seconds=0.5, memory=8.0, gpu_memory=11.0),
+    cost=Cost(frame_seconds=0.5, start_seconds=60.0, memory=8.0, gpu_memory=11.0),
     preview_frames=12,
     packages=("torch", "diffusers", "transformers", "accelerate", "safetensors", "huggingface_hub"),
     models=(DEPTHCRAFTER, SVD),

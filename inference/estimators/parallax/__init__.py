@@ -27,7 +27,7 @@ INFO = EstimatorInfo(
     default_size=640,
     depth_size=320,
     minimum_frames=12,
-    cost=Cost(frame_seconds=0.8, memory=1.0),
+    cost=Cost(frame_seconds=0.8, start_seconds=2.0, memory=1.0),
     place=1,
     presets=presets(draft=Preset(size=384), fine=Preset(size=960, full_size=True)),
     scratch_files=(

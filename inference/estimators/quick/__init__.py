@@ -16,7 +16,7 @@ INFO = EstimatorInfo(
     models=(MODEL,),
     place=3,
     presets=presets(draft=Preset(size=384), fine=Preset(size=960, full_size=True)),
-    cost=Cost(frame_seconds=0.2, memory=0.5),
+    cost=Cost(frame_seconds=0.2, start_seconds=2.0, memory=0.5),
     preview_frames=8,
     scratch_files=("levels.npy", "look/######.npz"),
 )

@@ -23,7 +23,7 @@ INFO = EstimatorInfo(
         draft=Preset(size=518, parameters={"input_size": 196}),
         fine=Preset(full_size=True, parameters={"input_size": 518}),
     ),
-    cost=Cost(frame_seconds=0.7, memory=1.5, gpu_memory=2.5),
+    cost=Cost(frame_seconds=0.7, start_seconds=4.0, memory=1.5, gpu_memory=2.5),
     preview_frames=32,
     packages=("torch", "safetensors"),
     models=(SMALL,),

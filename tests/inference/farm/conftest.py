@@ -1,6 +1,7 @@
 """A worker that plans, does chunks and merges, by the estimator with phases."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -56,3 +57,27 @@ def whole(tmp_path_factory, worker_server, cut_clip, helpers):
         return made[arguments]
 
     return contents
+
+
+@pytest.fixture
+def fathom(tmp_path):
+    """A stand-in for the folder `inference`, whose program is the tests' worker, with their estimators."""
+    folder = tmp_path / "fathom" / "inference"
+    folder.mkdir(parents=True)
+    worker = Path(__file__).resolve().parents[1] / "support" / "worker.py"
+    (folder / "__main__.py").write_text(f"import runpy\nrunpy.run_path({str(worker)!r}, run_name='__main__')\n")
+    return folder
+
+
+@pytest.fixture
+def bundle(worker, fathom, tmp_path):
+    """Plans clips and writes their job; returns its folder, or where it fails with a `code` what is said."""
+
+    def make(*clips, kind="openjd", estimator="phased", frames=15, more=(), code=0, here=True):
+        output, folder = tmp_path / "depths", tmp_path / "bundle"
+        arguments = ("--output", output, "--bundle", folder, "--estimator", estimator, "--chunk-frames", frames, *more)
+        done = worker("bundle", kind, *clips, *arguments, *(("--farm-fathom", fathom) if here else ()))
+        assert done.returncode == code, done.stderr
+        return folder if code == 0 else done.stderr
+
+    return make

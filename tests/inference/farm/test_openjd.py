@@ -18,20 +18,9 @@ pytestmark = pytest.mark.skipif(OPENJD is None, reason="openjd-cli is not instal
 
 
 @pytest.fixture
-def fathom(tmp_path):
-    """A stand-in for the folder `inference`, whose program is the tests' worker, with their estimators."""
-    folder = tmp_path / "fathom" / "inference"
-    folder.mkdir(parents=True)
-    worker = Path(__file__).resolve().parents[1] / "support" / "worker.py"
-    (folder / "__main__.py").write_text(f"import runpy\nrunpy.run_path({str(worker)!r}, run_name='__main__')\n")
-    return folder
-
-
-@pytest.fixture
-def openjd(worker, fathom, tmp_path):
+def openjd(worker, tmp_path):
     def run(verb, bundle, *arguments, code=0):
-        values = ("-p", f"Fathom={fathom}") if verb == "run" else ()
-        command = [OPENJD, verb, bundle / "template.yaml", *values, *arguments]
+        command = [OPENJD, verb, bundle / "template.yaml", *arguments]
         done = subprocess.run(
             command, env=worker.environment, capture_output=True, text=True, timeout=300, check=False, cwd=tmp_path
         )
@@ -39,18 +28,6 @@ def openjd(worker, fathom, tmp_path):
         return done.stdout
 
     return run
-
-
-@pytest.fixture
-def bundle(worker, tmp_path):
-    def make(*clips, estimator="phased", frames=15, more=(), code=0):
-        output, folder = tmp_path / "depths", tmp_path / "bundle"
-        arguments = ("--output", output, "--bundle", folder, "--estimator", estimator, "--chunk-frames", frames, *more)
-        done = worker("bundle", "openjd", *clips, *arguments)
-        assert done.returncode == code, done.stderr
-        return folder if code == 0 else done.stderr
-
-    return make
 
 
 def template_of(folder):
