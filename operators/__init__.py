@@ -5,6 +5,7 @@ import atexit
 import bpy
 
 from ..scene import current_run
+from ..scene import farm as scene_farm
 from ..scene import queue as scene_queue
 from ..scene.viewing import drawing
 from . import (
@@ -16,6 +17,7 @@ from . import (
     environment,
     estimate,
     export,
+    farm,
     files,
     mattes,
     modal_run,
@@ -31,6 +33,7 @@ CLASSES = (
     *environment.CLASSES,
     *weights.CLASSES,
     *queue.CLASSES,
+    *farm.CLASSES,
     *depths.CLASSES,
     *view.CLASSES,
     *build.CLASSES,
@@ -56,6 +59,7 @@ def register() -> None:
 
 def unregister() -> None:
     """End what is running and take everything back."""
+    scene_farm.stop()
     scene_queue.stop()
     modal_run.end()
     bpy.utils.unregister_cli_command(_command)

@@ -26,7 +26,7 @@ from ..inference.contract.environment import MissingEnvironment
 from ..inference.contract.events import Event, Progress, Stage, Warning
 from ..inference.contract.job import FIND_CUTS, Job, JobError
 from ..inference.contract.untrusted import readable
-from ..scene import build, depth_list, export, lookup, matte_making, preferences, source, worker_command
+from ..scene import build, depth_list, export, farm, lookup, matte_making, preferences, source, worker_command
 from ..scene import depth as depth_module
 from ..scene import estimation as estimate_module
 from ..scene.depth import Depth
@@ -34,6 +34,7 @@ from ..scene.plate import plate_size, with_plate
 from ..scene.problems import PROBLEMS, Problem
 from ..scene.settings import Settings
 from ..scene.solved_camera import Choice
+from ..scene.source import Plate
 
 _OPTIONS = {
     "camera",
@@ -86,35 +87,23 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument(
         "--output", metavar="DIR", required=True, help="folder of depth sequences: DIR/<clip>/v001 and on"
     )
-    verb.add_argument("--frames", metavar="A-B", help="frames to estimate (default: all)")
-    verb.add_argument(
-        "--cuts",
-        metavar="auto|none|FRAMES",
-        default=FIND_CUTS,
-        help="where shots begin: found, nowhere, or at these frames, such as 31,77 (default: auto)",
-    )
-    verb.add_argument("--stream", metavar="N", type=int, default=0, help="video stream of a movie (default: 0)")
-    verb.add_argument("--estimator", metavar="NAME", default=Job.estimator, help=f"default: {Job.estimator}")
-    verb.add_argument("--size", metavar="PIXELS", type=int, help="long side to work at (default: the estimator's)")
-    verb.add_argument("--full-size", action="store_true", help="bring the depth to the clip's own size")
-    verb.add_argument("--seed", metavar="N", type=int, default=0)
-    _add_lens(verb, "of the lens, where it is known")
-    verb.add_argument(
-        "--camera",
-        metavar="FILE",
-        help="solved camera: a file of Fathom's, a .chan, or the folder of COLMAP's cameras.txt and images.txt",
-    )
-    verb.add_argument(
-        "--rotation-order",
-        choices=ROTATION_ORDERS,
-        default=NUKES_ORDER,
-        help=f"of a .chan, which does not say (default: {NUKES_ORDER}, as Nuke)",
-    )
-    verb.add_argument(
-        "--parameter", metavar="NAME=VALUE", action="append", default=[], help="one of the estimator's; repeatable"
-    )
-    verb.add_argument("--new-version", action="store_true", help="also where this depth is there already")
+    _add_settings(verb)
     verb.set_defaults(run=_estimate)
+
+    verb = verbs.add_parser("submit", help="send the depth of clips to a render farm, as one job")
+    verb.add_argument("clips", metavar="CLIP", nargs="+", help="movies, folders of frames, or frames of sequences")
+    verb.add_argument(
+        "--output", metavar="DIR", required=True, help="folder of depth sequences: DIR/<clip>/v001 and on"
+    )
+    verb.add_argument("--farm", choices=[name.lower() for name, _, _ in farm.TARGETS], help="default: the preferences'")
+    verb.add_argument("--bundle", metavar="DIR", help="folder of what the farm gets (default: DIR/farm)")
+    verb.add_argument("--write-only", action="store_true", help="submit nothing, only write what the farm gets")
+    verb.add_argument("--manager", metavar="ADDRESS", help="of the Flamenco Manager, such as http://manager:8080")
+    verb.add_argument("--chunk-minutes", metavar="M", type=float, help="what a chunk takes, about")
+    verb.add_argument("--farm-python", metavar="PATH", help="the worker's Python, as the farm's computers know it")
+    verb.add_argument("--farm-fathom", metavar="DIR", help="Fathom's folder inference, as they know it")
+    _add_settings(verb)
+    verb.set_defaults(run=_submit)
 
     verb = verbs.add_parser("build", help="build a .blend file from a depth sequence")
     verb.add_argument("depth", metavar="DIR", help="the folder with the depth.json")
@@ -161,6 +150,38 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_settings(verb: argparse.ArgumentParser) -> None:
+    """The options of an estimate."""
+    verb.add_argument("--frames", metavar="A-B", help="frames to estimate (default: all)")
+    verb.add_argument(
+        "--cuts",
+        metavar="auto|none|FRAMES",
+        default=FIND_CUTS,
+        help="where shots begin: found, nowhere, or at these frames, such as 31,77 (default: auto)",
+    )
+    verb.add_argument("--stream", metavar="N", type=int, default=0, help="video stream of a movie (default: 0)")
+    verb.add_argument("--estimator", metavar="NAME", default=Job.estimator, help=f"default: {Job.estimator}")
+    verb.add_argument("--size", metavar="PIXELS", type=int, help="long side to work at (default: the estimator's)")
+    verb.add_argument("--full-size", action="store_true", help="bring the depth to the clip's own size")
+    verb.add_argument("--seed", metavar="N", type=int, default=0)
+    _add_lens(verb, "of the lens, where it is known")
+    verb.add_argument(
+        "--camera",
+        metavar="FILE",
+        help="solved camera: a file of Fathom's, a .chan, or the folder of COLMAP's cameras.txt and images.txt",
+    )
+    verb.add_argument(
+        "--rotation-order",
+        choices=ROTATION_ORDERS,
+        default=NUKES_ORDER,
+        help=f"of a .chan, which does not say (default: {NUKES_ORDER}, as Nuke)",
+    )
+    verb.add_argument(
+        "--parameter", metavar="NAME=VALUE", action="append", default=[], help="one of the estimator's; repeatable"
+    )
+    verb.add_argument("--new-version", action="store_true", help="also where this depth is there already")
+
+
 def _is_blenders(arguments: Sequence[str]) -> bool:
     """Whether an export is of a format that Blender writes itself."""
     given = [part for argument in arguments for part in argument.split("=")]
@@ -187,10 +208,11 @@ def _lens(options: argparse.Namespace, width: int | None) -> tuple[float | None,
         raise JobError(str(error)) from error
 
 
-def _estimate(options: argparse.Namespace) -> None:
-    plate = source.from_file(options.clip, options.frames or "", stream=options.stream)
+def _wanted(clip: str, options: argparse.Namespace) -> tuple[Plate, Settings]:
+    """A clip's plate, and how it is to be estimated."""
+    plate = source.from_file(clip, options.frames or "", stream=options.stream)
     focal_length, sensor_width = _lens(options, plate.source.width)
-    settings = Settings(
+    return plate, Settings(
         estimator=options.estimator,
         parameters=dict(map(_parameter, options.parameter)),
         cuts=options.cuts,
@@ -203,6 +225,10 @@ def _estimate(options: argparse.Namespace) -> None:
         if options.camera
         else None,
     )
+
+
+def _estimate(options: argparse.Namespace) -> None:
+    plate, settings = _wanted(options.clip, options)
     depth = estimate_module.estimate(
         plate,
         root=Path(options.output).absolute(),
@@ -211,6 +237,32 @@ def _estimate(options: argparse.Namespace) -> None:
         on_event=printing(),
     )
     print(depth.folder)
+
+
+def _submit(options: argparse.Namespace) -> None:
+    """Send clips to a farm; prints the folders that their depth will be in, and last that of the job."""
+    minutes = options.chunk_minutes
+    named = {
+        "target": farm.named(options.farm) if options.farm else None,
+        "folder": Path(options.bundle).absolute() if options.bundle else None,
+        "submits": False if options.write_only else None,
+        "manager": options.manager,
+        "chunk_seconds": None if minutes is None else 60.0 * minutes,
+        "python": options.farm_python,
+        "fathom": options.farm_fathom,
+    }
+    chosen = replace(farm.from_preferences(), **{name: value for name, value in named.items() if value is not None})
+    sent = farm.submit(
+        [_wanted(clip, options) for clip in options.clips],
+        chosen,
+        root=Path(options.output).absolute(),
+        new_version=options.new_version,
+        on_event=printing(),
+    )
+    for folder in (*(folder for _, folder in sent.there), *(job.output for job in sent.jobs)):
+        print(folder)
+    if sent.jobs:
+        print(sent.bundle)
 
 
 def _install(options: argparse.Namespace) -> None:

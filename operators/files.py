@@ -3,7 +3,7 @@
 import bpy
 
 from ..inference.contract.untrusted import readable
-from ..scene import current_run, depth_list, missing_files, places, preview, queue, versions
+from ..scene import current_run, depth_list, farm, missing_files, places, preview, queue, versions
 from ..scene.viewing import drawing
 from . import modal_run
 
@@ -33,6 +33,7 @@ def _after_load(*_arguments) -> None:
     places.file_opened()
     preview.file_opened()
     queue.file_opened()
+    farm.watch()
     missing_files.forget()
     drawing.forget()
     _warn(missing_files.of_file())

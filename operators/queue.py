@@ -8,7 +8,6 @@ from ..scene import output, queue, source, subject
 from ..scene import settings as settings_module
 from ..scene.depth import require_own
 from ..scene.problems import PROBLEMS
-from ..scene.versions import sequencer_scene, strips_of, times_of
 from .arguments import argument
 from .modal_run import print_events
 from .reporting import report_error, reporting
@@ -30,7 +29,7 @@ class FATHOM_OT_add_to_queue(bpy.types.Operator):
         settings = settings_module.from_scene(context.scene)
         root = output.root_folder(context.scene.fathom.output)
         added, there, failed = [], [], []
-        for shown, scene in self._shown(context):
+        for shown, scene in subject.selected_in(context, strip=self.strip, clip=self.clip):
             try:
                 plate = source.from_shown(shown, scene)
                 queued = queue.add(plate, settings, root=root, scene=context.scene, new_version=self.new_version)
@@ -45,20 +44,6 @@ class FATHOM_OT_add_to_queue(bpy.types.Operator):
         sentences += [f"the depth of {', '.join(there)} was there already"] if there else []
         self.report({"INFO"}, readable("; ".join(sentences)))
         return {"FINISHED"}
-
-    def _shown(self, context):
-        """The strips or clips to add, each with the scene whose timeline it lies on."""
-        if not (self.strip or self.clip) and not (context.area and context.area.type == "CLIP_EDITOR"):
-            scene = sequencer_scene(context)
-            strips = strips_of(scene.sequence_editor) if scene.sequence_editor else ()
-            selected = [strip for strip in strips if strip.select and strip.type in subject.STRIPS]
-            if selected:
-                return [(strip, scene) for strip in sorted(selected, key=_position)]
-        return [subject.shown_in(context, strip=self.strip, clip=self.clip)]
-
-
-def _position(strip):
-    return strip.channel, times_of(strip).left, strip.name
 
 
 class FATHOM_OT_start_queue(bpy.types.Operator):

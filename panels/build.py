@@ -2,7 +2,7 @@
 
 import bpy
 
-from ..scene import missing_files
+from ..scene import farm, missing_files
 from ..scene.build import renders_strips
 from ..scene.camera import SCALE_PATH, rig_above
 from . import parts
@@ -15,7 +15,8 @@ class FATHOM_UL_depths(bpy.types.UIList):
     """Depths by name."""
 
     def draw_item(self, _context, layout, _data, item, _icon, _active_data, _active_property, _index):
-        layout.prop(item, "name", text="", emboss=False, icon="IMAGE_ZDEPTH", translate=False)
+        icon = "SORTTIME" if item.is_pending else "IMAGE_ZDEPTH"
+        layout.prop(item, "name", text="", emboss=False, icon=icon, translate=False)
 
 
 class Depths(parts.Sidebar):
@@ -37,6 +38,9 @@ class Depths(parts.Sidebar):
             parts.draw_text(layout, f"Estimate a clip's depth{where}, or load a depth sequence", width=width)
             return
         item = listed.depths[min(max(listed.active_depth, 0), len(listed.depths) - 1)]
+        if item.is_pending:
+            _draw_pending(layout, item, width=width)
+            return
         parts.draw_text(layout, item.summary, width=width)
         found = missing_files.of_entry(item)
         _draw_missing(layout, found.depth, "fathom.relink_depth", width=width)
@@ -56,6 +60,18 @@ class Depths(parts.Sidebar):
             shown.enabled = False  # another one goes through the operator, which looks whether it is that plate
             shown.prop(item, "plate")
             row.operator("fathom.find_plate", text="", icon="FILE_FOLDER")
+
+
+def _draw_pending(layout, item, *, width):
+    """How far the farm is with a depth that is not there yet."""
+    state = farm.known_state(item)
+    far = f": {state.done} of {state.chunks} chunks are done" if state.chunks else ""
+    parts.draw_text(layout, f"On the render farm{far}. It is loaded once it is merged", icon="SORTTIME", width=width)
+    layout.operator("fathom.check_farm", icon="FILE_REFRESH")
+    column = layout.column()
+    column.use_property_split = True
+    column.use_property_decorate = False
+    column.prop(item, "folder")
 
 
 def _draw_missing(layout, sentence, operator, *, width):

@@ -5,7 +5,7 @@ import json
 import bpy
 
 from ..inference.contract.catalogue import COMPLETE, COMPLETE_FROM
-from ..scene import current_run, depth_list, preferences, presets, source, subject
+from ..scene import current_run, depth_list, farm, preferences, presets, source, subject
 from ..scene.settings import group_name
 from ..scene.source import SourceError
 from ..scene.versions import lacks_sequencer_scene, sequencer_scene, strips_of
@@ -78,8 +78,10 @@ class _Estimate(parts.Sidebar):
         row.scale_y = 1.4
         text = _verb(subject.known_unfinished(about))
         row.operator("fathom.estimate_video_depth", text=text, icon="RENDER_ANIMATION")
-        try_it = column.operator("fathom.preview_frame", icon="VIEWZOOM")
+        row = column.row(align=True)
+        try_it = row.operator("fathom.preview_frame", icon="VIEWZOOM")
         try_it.count = facts.preview_frames if facts else 24
+        row.operator("fathom.submit", icon="NETWORK_DRIVE")
         for line in subject.known_outlook(about, facts) if can_run else ():
             parts.draw_text(layout, line, icon="TIME", width=width)
         parts.draw_last(layout, about, facts, width=width)
@@ -216,6 +218,32 @@ def _draw_focal_length(column, settings):
         row.operator("fathom.use_lens", text="", icon=icon).what = what
 
 
+class _Farm(parts.Sidebar):
+    bl_label = "Render Farm"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context):
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        layout.enabled = current_run.current() is None
+        chosen = preferences.render_farm()
+        if chosen is None:
+            return
+        column = layout.column()
+        column.prop(chosen, "target")
+        column.prop(chosen, "submits")
+        if chosen.target == "FLAMENCO":
+            part = column.column()
+            part.active = chosen.submits
+            part.prop(chosen, "manager")
+        for name in ("chunk_minutes", "folder", "python", "fathom"):
+            column.prop(chosen, name)
+        if chosen.submits and farm.known_client(chosen.target) is False:
+            what = f"The command {farm.CLIENTS[chosen.target]} is not installed here: the job is written to its folder"
+            parts.draw_text(layout, what, icon="INFO", width=context.region.width)
+
+
 class _Advanced(parts.Sidebar):
     bl_label = "Advanced"
     bl_options = {"DEFAULT_CLOSED"}
@@ -284,6 +312,11 @@ class FATHOM_PT_sequencer_settings(_Settings, bpy.types.Panel):
     bl_parent_id = "FATHOM_PT_sequencer"
 
 
+class FATHOM_PT_sequencer_farm(_Farm, bpy.types.Panel):
+    bl_space_type = "SEQUENCE_EDITOR"
+    bl_parent_id = "FATHOM_PT_sequencer"
+
+
 class FATHOM_PT_sequencer_advanced(_Advanced, bpy.types.Panel):
     bl_space_type = "SEQUENCE_EDITOR"
     bl_parent_id = "FATHOM_PT_sequencer_settings"
@@ -303,6 +336,11 @@ class FATHOM_PT_clip_settings(_Settings, bpy.types.Panel):
     bl_parent_id = "FATHOM_PT_clip"
 
 
+class FATHOM_PT_clip_farm(_Farm, bpy.types.Panel):
+    bl_space_type = "CLIP_EDITOR"
+    bl_parent_id = "FATHOM_PT_clip"
+
+
 class FATHOM_PT_clip_advanced(_Advanced, bpy.types.Panel):
     bl_space_type = "CLIP_EDITOR"
     bl_parent_id = "FATHOM_PT_clip_settings"
@@ -314,7 +352,9 @@ CLASSES = (
     FATHOM_PT_sequencer,
     FATHOM_PT_sequencer_settings,
     FATHOM_PT_sequencer_advanced,
+    FATHOM_PT_sequencer_farm,
     FATHOM_PT_clip,
     FATHOM_PT_clip_settings,
     FATHOM_PT_clip_advanced,
+    FATHOM_PT_clip_farm,
 )

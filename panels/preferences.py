@@ -3,9 +3,50 @@
 import bpy
 
 from ..inference.contract import environment
-from ..scene import current_run, data_size, preferences
+from ..scene import current_run, data_size, farm, preferences
 from ..scene.current_run import describe_bytes
 from . import parts, weights
+
+
+class FATHOM_PG_farm(bpy.types.PropertyGroup):
+    """Where clips go that are sent to a render farm; a .blend file must not name what runs on its computers."""
+
+    target: bpy.props.EnumProperty(
+        name="Farm", description="The kind of render farm that depth is estimated on", items=farm.TARGETS
+    )
+    submits: bpy.props.BoolProperty(
+        name="Submit",
+        description="Submit the job by the farm's client where it is installed, or to the Manager; off: only write it",
+        default=True,
+    )
+    manager: bpy.props.StringProperty(
+        name="Manager",
+        description="Address of the Flamenco Manager, such as http://manager:8080; empty: the job is only written",
+    )
+    chunk_minutes: bpy.props.FloatProperty(
+        name="Chunk Length",
+        description="What one task takes, about, in minutes: shorter ones keep more computers busy, and each costs the "
+        "start of a process; 0 leaves the choice to Fathom",
+        default=0.0,
+        min=0.0,
+        soft_max=60.0,
+        max=1440.0,
+        precision=1,
+    )
+    folder: bpy.props.StringProperty(
+        name="Job Folder",
+        description="Folder of what the farm gets; empty: the folder farm in that of the depth sequences",
+        subtype="DIR_PATH",
+    )
+    python: bpy.props.StringProperty(
+        name="Python on the Farm",
+        description="Python of the environment with Fathom's packages, as the farm's computers know it; empty: as on "
+        "this one",
+    )
+    fathom: bpy.props.StringProperty(
+        name="Fathom on the Farm",
+        description="Fathom's folder inference, as the farm's computers know it; empty: as on this one",
+    )
 
 
 class FATHOM_AP_preferences(bpy.types.AddonPreferences):
@@ -42,6 +83,8 @@ class FATHOM_AP_preferences(bpy.types.AddonPreferences):
         "unless pip's settings name where packages come from. Off: all packages come from where pip's settings say",
         default=True,
     )
+
+    farm: bpy.props.PointerProperty(type=FATHOM_PG_farm, name="Render Farm")
 
     show_weights: bpy.props.BoolProperty(
         name="Weights of Networks", description="What networks have learned: licenses, sizes, downloads", default=False
@@ -128,4 +171,4 @@ _READY = {
     None: "The worker runs in another Python than Fathom's own",
 }
 
-CLASSES = (FATHOM_AP_preferences,)
+CLASSES = (FATHOM_PG_farm, FATHOM_AP_preferences)

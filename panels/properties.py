@@ -77,6 +77,9 @@ class FATHOM_PG_depth(bpy.types.PropertyGroup):
         default=0,
     )
     summary: bpy.props.StringProperty(name="Summary", description="What the depth sequence holds")
+    is_pending: bpy.props.BoolProperty(
+        name="Pending", description="A render farm is making it; it is loaded once it is merged", options={"HIDDEN"}
+    )
     fits: bpy.props.CollectionProperty(
         type=FATHOM_PG_fit, name="Fits", description="Shots whose distances are those of a camera solve"
     )

@@ -50,6 +50,53 @@ def remember(scene: bpy.types.Scene, depth: Depth) -> int:
     return index
 
 
+def remember_pending(scene: bpy.types.Scene, folder: Path, *, job: str, name: str, frame_offset: int) -> int:
+    """Put a depth that a render farm is making on the scene's list, and return its place; DepthError in a linked scene.
+
+    Parameters
+    ----------
+    scene : Scene
+    folder : Path
+        Where it will lie.
+    job : str
+        Fingerprint of its job.
+    name : str
+        The clip's.
+    frame_offset : int
+        As in `Depth`.
+    """
+    require_own(scene, "scene")
+    listed = scene.fathom
+    here = (i for i, each in enumerate(listed.depths) if is_same_place(each.folder, folder))
+    index = next(here, None)
+    if index is None:
+        listed.depths.add()
+        index = len(listed.depths) - 1
+    item = listed.depths[index]
+    item.name = readable(f"{name} {folder.name}")[:_LONGEST]
+    item.frame_offset, item.job, item.summary, item.is_pending = frame_offset, job, "", True
+    with _unheard():
+        item.folder = portable_path(folder)
+    item.linked = item.folder
+    listed.active_depth = index
+    places.ask(folder)
+    return index
+
+
+def pending() -> list[bpy.types.PropertyGroup]:
+    """The entries of all lists whose depth a render farm is making, and whose place may be looked at."""
+    return [item for item in entries() if item.is_pending and may_look(item)]
+
+
+def receive(item: bpy.types.PropertyGroup) -> Depth:
+    """Take in the depth of a pending entry, which a render farm has merged; DepthError where it cannot be read."""
+    depth = read(item)
+    if depth.sequence.fingerprint != item.job:
+        raise DepthError(f"{depth.folder} holds another estimate than the one that was sent as {item.name}.")
+    _link(item, depth)
+    return depth
+
+
 def placed(scene: bpy.types.Scene, depth: Depth) -> Depth:
     """A depth with the frame offset, the plate and the fits that it has on the scene's list; as it is where it is none
     of it.
@@ -159,6 +206,8 @@ def read(item: bpy.types.PropertyGroup) -> Depth:
     name = item.name or "this entry"
     if not item.folder.strip():
         raise DepthError(f"The depth {name} has no folder: choose the one with its depth.json in the panel.")
+    if item.is_pending and not ((place := place_of(item.folder)) and is_file(place / depth_sequence.SIDECAR)):
+        raise DepthError(f"The depth {name} is on the render farm: it is loaded once it is merged.")
     if _has_folder(item):
         depth = depth_module.load(item.folder, frame_offset=item.frame_offset)
         is_known = not item.job or depth.sequence.fingerprint == item.job
@@ -313,7 +362,7 @@ def _link(item: bpy.types.PropertyGroup, depth: Depth) -> None:
         depth_module.repoint(depth, moved_from=moved_from)
         repoint_plate(depth)
         item.linked = stored
-    item.job = readable(depth.sequence.fingerprint)
+    item.job, item.is_pending = readable(depth.sequence.fingerprint), False
     item.summary = readable(_summary(depth))[:_LONGEST]
 
 

@@ -123,6 +123,8 @@ _UNSEEN = "The {} lies at a place that this file names in full, and that was not
 
 
 def _look(item: bpy.types.PropertyGroup) -> Missing:
+    if item.is_pending:  # nothing was built from it yet
+        return Missing()
     if not depth_list.may_look(item):
         return Missing(unseen=_UNSEEN.format("depth"))
     try:

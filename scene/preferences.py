@@ -248,6 +248,11 @@ def is_kept_offline() -> bool:
     return bool(getattr(bpy.app, "online_access_override", False))
 
 
+def render_farm() -> Any:
+    """The group of preferences of the render farm; None where the extension is not enabled as an add-on."""
+    return _value("farm")
+
+
 def _value(name: str) -> Any:
     """A preference; None where the extension is not enabled as an add-on."""
     addon = bpy.context.preferences.addons.get(ADDON)

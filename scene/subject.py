@@ -146,6 +146,21 @@ def shown_in(context: bpy.types.Context, *, strip: str = "", clip: str = "") -> 
     return editor.active_strip, scene
 
 
+def selected_in(context: bpy.types.Context, *, strip: str = "", clip: str = "") -> list[tuple[Any, bpy.types.Scene]]:
+    """As `shown_in`, or in the Sequencer all selected strips that show a clip, in their order, where none is named."""
+    if not (strip or clip) and not (context.area and context.area.type == "CLIP_EDITOR"):
+        scene = versions.sequencer_scene(context)
+        strips = versions.strips_of(scene.sequence_editor) if scene.sequence_editor else ()
+        selected = [each for each in strips if each.select and each.type in STRIPS]
+        if selected:
+            return [(each, scene) for each in sorted(selected, key=_position)]
+    return [shown_in(context, strip=strip, clip=clip)]
+
+
+def _position(strip: Any) -> tuple[int, int, str]:
+    return strip.channel, versions.times_of(strip).left, strip.name
+
+
 def unfinished(subject: Subject) -> float | None:
     """The share that is done of unfinished work on a subject, from 0 to 1; None where there is none on the disk.
 
