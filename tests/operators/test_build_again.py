@@ -9,6 +9,8 @@ import pytest
 from bl_ext.dev.fathom.scene import nodes
 from bl_ext.dev.fathom.scene.compositing import compositor_nodes
 
+from tests.marks import rest_slow
+
 pytestmark = pytest.mark.usefixtures("empty_file")
 
 
@@ -54,7 +56,7 @@ def as_the_artist_does(kind):
         bpy.ops.object.delete()
 
 
-@pytest.mark.parametrize("remove", [delete, as_the_artist_does])
+@pytest.mark.parametrize("remove", rest_slow([delete, as_the_artist_does]))
 @pytest.mark.parametrize("gone", [["camera"], ["rig"], ["camera", "rig"], ["mesh"], ["camera", "fog"]])
 def test_what_was_deleted_is_built_again_and_takes_in_the_rest(listed, gone, remove):
     for name in ("build_depth_mesh", "build_fog"):
@@ -138,7 +140,7 @@ def seen(frame):
     return [round(reach(-z for _x, _y, z in positions(mesh.name)), 3) for reach in (min, max)]
 
 
-@pytest.mark.parametrize("again", ["load_depth", "build_depth_mesh"])
+@pytest.mark.parametrize("again", rest_slow(["load_depth", "build_depth_mesh"]))
 @pytest.mark.parametrize(
     ("first", "then"),
     [("inverse_depth", "inverse_depth"), ("relative_disparity",) * 2, ("inverse_depth", "relative_disparity")],

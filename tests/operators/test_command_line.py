@@ -10,6 +10,8 @@ from bl_ext.dev.fathom.inference.contract import depth_sequence, environment, en
 from bl_ext.dev.fathom.operators import command_line
 from bl_ext.dev.fathom.scene import preferences, worker_command
 
+from tests.marks import rest_slow
+
 pytestmark = pytest.mark.usefixtures("empty_file")
 
 
@@ -39,7 +41,7 @@ def test_cuts_that_are_none(worker, clip, tmp_path, capsys):
     assert "no cut at frame 1001" in capsys.readouterr().out and not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("lens", [["18"], ["18mm"], ["12", "--sensor-width", "24"], ["32px"]])
+@pytest.mark.parametrize("lens", rest_slow([["18"], ["18mm"], ["12", "--sensor-width", "24"], ["32px"]], 2))
 def test_estimate_with_a_known_lens(worker, clip, tmp_path, lens):
     arguments = [clip / "plate.1001.png", "--output", tmp_path, "--estimator", "running_mean", "--frames", "1001-1002"]
     assert command_line.main(["estimate", *map(str, arguments), "--focal-length", *lens]) == exit_codes.OK

@@ -48,6 +48,7 @@ def test_offline_the_reason_is_said(home):
     assert not home.exists()
 
 
+@pytest.mark.slow
 def test_offline_a_folder_of_packages_serves(home, locks, tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
@@ -94,6 +95,7 @@ def test_a_growth_that_fails_leaves_the_smaller_environment_at_work(home, online
     assert not preferences.own_environment("full").exists()
 
 
+@pytest.mark.slow
 def test_what_fails_is_said_and_leaves_no_environment(home, online, locks):
     locks[0].write_text(locks[0].read_text().replace("plumbline==1.0", "plumbline==2.0"))
     with pytest.raises(RuntimeError, match=r"Installing the packages failed: .*plumbline==2\.0"):

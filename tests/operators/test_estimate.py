@@ -120,6 +120,7 @@ def test_the_active_strip_is_estimated_where_it_lies(worker, clip, tmp_path):
     assert len(listed()) == 1 and folders(tmp_path) == ["v001"]
 
 
+@pytest.mark.slow
 def test_the_streams_of_one_movie_are_clips_of_their_own(worker, tmp_path):
     path = streams(tmp_path / "cameras.mov", [[numbered(100 * k + n) for n in range(4)] for k in (0, 1)])
     strip = strips_of(bpy.context.scene.sequence_editor_create()).new_movie("cameras", str(path), 1, 1)

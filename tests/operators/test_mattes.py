@@ -62,6 +62,7 @@ def test_those_that_are_there_are_used_as_they_are(scene, tmp_path, monkeypatch)
     monkeypatch.setattr(client, "MAIN", Path(__file__).parents[1] / "inference" / "support" / "worker.py")
 
 
+@pytest.mark.slow
 def test_a_range_or_a_newer_clip_makes_others(scene, clip, tmp_path):
     bpy.ops.fathom.make_mattes()
     scene.fathom.use_range, scene.fathom.range_start, scene.fathom.range_end = True, 12, 14
@@ -77,6 +78,7 @@ def test_a_range_or_a_newer_clip_makes_others(scene, clip, tmp_path):
     assert scene.fathom.mattes.endswith("v004")
 
 
+@pytest.mark.slow
 def test_a_cancelled_run_is_resumed(scene, tmp_path, monkeypatch):
     monkeypatch.setenv("TEST_MATTES", "0.3")
     run = current_run.Run

@@ -55,6 +55,7 @@ def test_it_estimates_around_the_playhead_and_shows_it(scene, worker, tmp_path):
     assert [run.frames for run in measured.load(preferences.data_folder())] == [3, 3, 6]
 
 
+@pytest.mark.slow
 def test_its_length_is_in_seconds_of_the_clip_or_the_scene(scene, worker):
     scene.render.fps, scene.frame_current = 2, 12
     scene.fathom.preview_length = 1.0
@@ -80,6 +81,7 @@ def test_what_shows_a_preview_keeps_it(scene, worker):
     assert (folder / "depth.json").exists() and len(scene.fathom.depths) == 1
 
 
+@pytest.mark.slow
 def test_what_shows_a_preview_in_a_saved_file_or_as_a_strip_keeps_it(scene, worker, tmp_path):
     (tmp_path / "shots").mkdir()
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shots" / "street.blend"), check_existing=False)
@@ -94,6 +96,7 @@ def test_what_shows_a_preview_in_a_saved_file_or_as_a_strip_keeps_it(scene, work
     assert all((folder / "depth.json").exists() for folder in folders) and len(scene.fathom.depths) == 1
 
 
+@pytest.mark.slow
 def test_previews_of_other_files_and_of_other_blenders_stay(scene, worker):
     bpy.ops.fathom.preview_frame(count=2)
     first = Path(scene.fathom.depths[0].folder)

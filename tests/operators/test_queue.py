@@ -121,6 +121,7 @@ def test_what_an_earlier_session_left_is_listed_with_its_share_and_resumed(home,
     assert done.state == "done" and notes(home) == []
 
 
+@pytest.mark.slow
 def test_an_estimate_outside_the_queue_that_is_cancelled_is_listed_too(home, clip, tmp_path, monkeypatch):
     run = current_run.Run
 
@@ -246,6 +247,7 @@ def test_a_log_that_is_none_holds_nothing_up(home, shot, tmp_path):
     assert bpy.data.texts["plate v001 log"].as_string().endswith("[2Jend")
 
 
+@pytest.mark.slow
 def test_a_data_folder_that_fills_up_does_not_hold_the_queue_up(home, shot, tmp_path):
     add(shot("1001-1002"), tmp_path)
     add(shot("1003-1004"), tmp_path, Settings(estimator="nobody"))

@@ -104,6 +104,7 @@ def test_what_the_button_names_is_what_the_estimator_declares():
     assert f'name="{QUICK.weights}"' in root.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_one_press_gets_a_network_for_automatic(home, serve, footage, clip, tmp_path):
     weights = footage / "learned" / "tcmonodepth_small_192x320.onnx"
     if not weights.is_file():

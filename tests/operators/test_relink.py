@@ -14,6 +14,8 @@ from bl_ext.dev.fathom.scene import depth_list, missing_files, plate
 from bl_ext.dev.fathom.scene.versions import HEARS_CHANGES
 from footage_maker import movie, numbered, streams
 
+from tests.marks import rest_slow
+
 pytestmark = pytest.mark.usefixtures("empty_file")
 
 
@@ -83,7 +85,9 @@ def by_loading_it_again(folder):
     bpy.ops.fathom.load_depth(directory=str(folder))
 
 
-@pytest.mark.parametrize("way", [by_operator, by_the_list, by_the_list_relative, by_function, by_loading_it_again])
+@pytest.mark.parametrize(
+    "way", rest_slow([by_operator, by_the_list, by_the_list_relative, by_function, by_loading_it_again], 2)
+)
 def test_what_was_built_shows_the_new_place_at_once(moved, way):
     with pytest.raises(RuntimeError, match=r"there is no .*depth; what was built from it shows nothing"):
         bpy.ops.fathom.build_depth_mesh()
@@ -204,7 +208,7 @@ def depth_of_movie(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="some are paths of this system there")
-@pytest.mark.parametrize("written", WRITTEN)
+@pytest.mark.parametrize("written", rest_slow(WRITTEN, 2))
 def test_the_plate_of_another_machine_is_named_as_written_and_found(depth_of_movie, written, monkeypatch, tmp_path):
     clip = depth_of_movie(written)
     assert item().name == "shot depth"

@@ -160,6 +160,7 @@ def test_a_depth_of_the_scene_is_refined(learned, worker, clip, tmp_path):
     assert not (given.parent / "v003").exists(), "it was there already"
 
 
+@pytest.mark.slow
 def test_the_first_stage_runs_without_the_weights_of_the_second(learned, worker, clip, tmp_path):
     scene = bpy.context.scene
     scene.fathom.estimator, scene.fathom.output = "staged", str(tmp_path / "depth")

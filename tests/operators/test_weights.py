@@ -68,6 +68,7 @@ def test_a_folder_serves_in_the_place_of_the_network(hub, monkeypatch):
     assert brightness().can_run and hub.log == []
 
 
+@pytest.mark.slow
 def test_a_studios_folder_is_read_and_left_alone(hub, tmp_path):
     assert bpy.ops.fathom.choose_weights_folder(directory=str(hub.folder)) == {"FINISHED"}
     assert weights.folder() == hub.folder and brightness().studio

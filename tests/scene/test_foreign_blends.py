@@ -10,6 +10,8 @@ from bl_ext.dev.fathom.scene import depth_list, estimation, lookup, nodes, place
 from bl_ext.dev.fathom.scene.compositing import compositor_nodes
 from bl_ext.dev.fathom.scene.depth import DepthError
 
+from tests.marks import rest_slow
+
 BUILD = ("build_camera", "build_depth_mesh", "build_fog")
 COMPOSE = ("add_compositing_fog", "add_compositing_dof", "add_compositing_matte", "add_compositing_z_combine")
 
@@ -57,7 +59,7 @@ def data_of(kind):
     return make[kind]()
 
 
-@pytest.mark.parametrize("form", ["EMPTY", "MESH", "CAMERA", "LIGHT", "CURVE", "ARMATURE"])
+@pytest.mark.parametrize("form", rest_slow(["EMPTY", "MESH", "CAMERA", "LIGHT", "CURVE", "ARMATURE"], 2))
 @pytest.mark.parametrize("kind", ["camera", "rig", "mesh", "fog"])
 def test_an_object_of_another_type_under_our_mark_is_none_of_ours(built, kind, form):
     ours = next(thing for thing in bpy.data.objects if thing.get(tags.KIND) == kind)
@@ -92,7 +94,8 @@ def test_a_node_group_of_another_type_under_our_mark_is_none_of_ours(built, form
 
 
 @pytest.mark.parametrize(
-    "form", ["NodeFrame", "NodeReroute", "CompositorNodeImage", "CompositorNodeGroup", "CompositorNodeBlur"]
+    "form",
+    rest_slow(["NodeFrame", "NodeReroute", "CompositorNodeImage", "CompositorNodeGroup", "CompositorNodeBlur"], 2),
 )
 @pytest.mark.parametrize("kind", ["comp_depth", "comp_frame", "comp_plate", "comp_fog", "comp_merge", "comp_viewer"])
 def test_a_node_of_another_type_under_our_mark_ends_in_a_sentence_at_most(built, kind, form):

@@ -78,18 +78,21 @@ def make_odd_portrait(folder):
 
 @pytest.mark.parametrize(
     "make",
-    [
-        make_vfr,
-        make_vfr_milliseconds,
-        make_b_frames_late_start,
-        make_transport_stream,
-        make_edit_list,
-        make_ntsc,
-        make_avi,
-        make_wide_pixels,
-        make_one_frame,
-        make_odd_portrait,
-    ],
+    rest_slow(
+        [
+            make_vfr,
+            make_vfr_milliseconds,
+            make_b_frames_late_start,
+            make_transport_stream,
+            make_edit_list,
+            make_ntsc,
+            make_avi,
+            make_wide_pixels,
+            make_one_frame,
+            make_odd_portrait,
+        ],
+        3,
+    ),
 )
 def test_a_movie_is_read_as_blender_shows_it(make, empty_file, inference_python, tmp_path):
     path = make(tmp_path)
@@ -119,9 +122,7 @@ def test_a_rotated_movie_is_turned_as_this_blender_turns_it(rotation, empty_file
     assert np.abs(read[0] * 255 - upright).mean() < 10
 
 
-@pytest.mark.parametrize(
-    "colors", rest_slow([(9, 16), (9, 18), (9, 1), (12, 13), (1, 1), (12, 16), (1, 8)], fast=3), ids=str
-)
+@pytest.mark.parametrize("colors", rest_slow([(9, 16), (9, 18), (9, 1), (12, 13), (1, 1), (12, 16), (1, 8)]), ids=str)
 def test_colors_that_a_movie_names(colors, empty_file, inference_python, tmp_path):
     path = movie(tmp_path / "named.mkv", range(2), codec="ffv1", pixel_format="yuv444p10le", colors=colors, matrix=9)
     strip = fresh_sequencer(empty_file).new_movie("clip", str(path), 1, 1)
@@ -166,7 +167,9 @@ def make_dv(folder):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("make", [make_interlaced, make_woven, make_woven_ten_bits, make_color_at_the_top, make_dv])
+@pytest.mark.parametrize(
+    "make", rest_slow([make_interlaced, make_woven, make_woven_ten_bits, make_color_at_the_top, make_dv])
+)
 def test_colors_of_lines_are_blenders(make, empty_file, inference_python, tmp_path):
     if make is make_woven_ten_bits and bpy.app.version < (4, 5, 0):
         pytest.skip("Blender 4.2 smooths the colors of movies of 10 bits, woven or not")
@@ -177,7 +180,7 @@ def test_colors_of_lines_are_blenders(make, empty_file, inference_python, tmp_pa
 
 
 @pytest.mark.parametrize("name", ["streams.mkv", "streams.mov"])
-@pytest.mark.parametrize("rates", [(25, 25), (25, 50)])
+@pytest.mark.parametrize("rates", rest_slow([(25, 25), (25, 50)]))
 def test_the_stream_that_a_strip_shows_is_read(name, rates, empty_file, inference_python, tmp_path):
     images = [[numbered(n) for n in range(6)], [numbered(100 + n) for n in range(9)]]
     path = streams(tmp_path / name, images, rates=rates)
@@ -194,7 +197,9 @@ def test_the_stream_that_a_strip_shows_is_read(name, rates, empty_file, inferenc
 
 @pytest.mark.parametrize(
     ("codec", "pixel_format", "suffix"),
-    [("prores_ks", "yuv422p10le", "mov"), ("libx264", "yuv444p10le", "mp4"), ("png", "rgb24", "mov")],
+    rest_slow(
+        [("prores_ks", "yuv422p10le", "mov"), ("libx264", "yuv444p10le", "mp4"), ("png", "rgb24", "mov")], rows=True
+    ),
 )
 def test_deep_and_lossless_codecs(codec, pixel_format, suffix, empty_file, inference_python, tmp_path):
     path = movie(tmp_path / f"deep.{suffix}", range(2), codec=codec, pixel_format=pixel_format)
@@ -203,7 +208,7 @@ def test_deep_and_lossless_codecs(codec, pixel_format, suffix, empty_file, infer
 
 
 @pytest.mark.parametrize("matrix", rest_slow([1, 5, 9]))
-@pytest.mark.parametrize("full_range", [False, True])
+@pytest.mark.parametrize("full_range", rest_slow([False, True]))
 def test_matrix_and_range_are_the_files(matrix, full_range, empty_file, inference_python, tmp_path):
     path = movie(tmp_path / "matrix.mp4", range(2), pixel_format="yuv444p", matrix=matrix, full_range=full_range)
     strip = fresh_sequencer(empty_file).new_movie("clip", str(path), 1, 1)
@@ -241,7 +246,7 @@ def test_a_clip_strip_shows_its_clip_with_frame_offset_and_trim(empty_file, infe
     assert check_same(plate, empty_file, inference_python, tmp_path) == list(range(3, 12))
 
 
-@pytest.mark.parametrize("space", ["ACEScg", "Filmic Log", "Linear Rec.709", "ARRI LogC3 (EI800)", "sRGB"])
+@pytest.mark.parametrize("space", rest_slow(["ACEScg", "Filmic Log", "Linear Rec.709", "ARRI LogC3 (EI800)", "sRGB"]))
 def test_color_comes_to_display_as_in_blender(space, empty_file, inference_python, tmp_path):
     values = np.linspace(-0.1, 1.4, 24 * 32, dtype=np.float32).reshape(24, 32)
     image = np.stack([values, values[::-1] * 0.5, values[:, ::-1] * 0.8], axis=-1)
@@ -263,12 +268,15 @@ XYZ = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1 / 3, 1 / 3)
 
 @pytest.mark.parametrize(
     "header",
-    [
-        {"acesImageContainerFlag": 1},
-        {"chromaticities": ACES, "colorInteropID": "lin_rec2020_scene"},
-        {"chromaticities": (*ACES[:6], 0.3217, 0.3377)},
-        {"chromaticities": XYZ},
-    ],
+    rest_slow(
+        [
+            {"acesImageContainerFlag": 1},
+            {"chromaticities": ACES, "colorInteropID": "lin_rec2020_scene"},
+            {"chromaticities": (*ACES[:6], 0.3217, 0.3377)},
+            {"chromaticities": XYZ},
+        ],
+        2,
+    ),
     ids=["flag", "primaries and another name", "nearly", "xyz"],
 )
 def test_what_an_exr_says_counts_for_as_much_as_in_blender(header, empty_file, inference_python, tmp_path):

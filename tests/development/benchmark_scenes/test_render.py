@@ -301,6 +301,7 @@ def test_flow_in_colors_is_white_where_nothing_moves_and_strongest_where_most_do
     assert (overview.color_flow(flow, is_moving)[2:4, 3] == 0).all()
 
 
+@pytest.mark.slow
 class TestBenchmark:
     """The clips themselves, built but not rendered."""
 

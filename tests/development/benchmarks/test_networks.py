@@ -58,6 +58,7 @@ def test_the_work_of_the_released_networks_is_what_it_is_known_to_be():
         assert 0.8 * stock[name] < own[name] < stock[name], "what changes nothing is left out"
 
 
+@pytest.mark.slow
 def test_the_work_of_the_released_pair_network_is_what_it_is_known_to_be(config):
     small = {name: sizes for name, sizes in config.items() if name != "pair"}
     found = networks.work(task("stereodiff", small, size=(640, 480)), OWN)
@@ -217,6 +218,7 @@ def test_the_ratio_of_signal_to_noise_is_known():
     assert networks.decibels([flat / 0], [flat], peak=1.0) is None
 
 
+@pytest.mark.slow
 def test_the_peak_of_memory_is_seen(monkeypatch):
     def work():
         block = torch.ones(400 << 20, dtype=torch.uint8)

@@ -25,6 +25,7 @@ def run(capsys, *arguments):
     return capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_work_of_the_released_network_is_what_it_is_known_to_be(capsys):
     found = json.loads(run(capsys, "--count", "--json"))
     assert found["size"] == [924, 518]

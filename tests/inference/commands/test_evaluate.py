@@ -147,6 +147,7 @@ def test_masks_tell_what_moves(worker, folders):
     assert "### Dynamic objects" in done.stdout
 
 
+@pytest.mark.slow
 def test_regions_and_distances_in_space_are_printed_where_the_truth_has_them(worker, folders):
     depth, ground_truth = folders
     (ground_truth / "dynamic").mkdir()

@@ -235,6 +235,7 @@ def test_the_same_sequence_twice_is_refused(worker, still):
     assert done.returncode == exit_codes.USAGE and "named twice" in done.stderr
 
 
+@pytest.mark.slow
 def test_evaluating_without_a_report_needs_no_package_of_reports(still, ground_truth, tmp_path):
     code = """
 import sys

@@ -230,6 +230,7 @@ def test_a_suite_that_was_stopped_goes_on_from_what_is_finished(worker, benchmar
     assert len(list(benchmark.rglob("depth.json"))) == 4
 
 
+@pytest.mark.slow
 def test_a_clip_whose_images_have_changed_is_estimated_again(worker, benchmark):
     """As one that was rendered anew: its old depth would be measured against its new ground truth."""
     suite = write_suite(benchmark)

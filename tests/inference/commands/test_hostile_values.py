@@ -11,6 +11,7 @@ import pytest
 from inference.commands import main, torch_device
 from inference.common.failures import Cancelled
 from inference.contract import exit_codes
+from tests.marks import rest_slow
 
 CODES = {code for code in vars(exit_codes).values() if isinstance(code, int)}
 TEXTS = [
@@ -102,7 +103,9 @@ def run(arguments, capfd):
 
 
 @pytest.mark.parametrize(
-    ("verb", "option"), EVERY, ids=lambda value: "-".join(value) if isinstance(value, tuple) else value or "words"
+    ("verb", "option"),
+    rest_slow(EVERY, 33, rows=True, spread=True),
+    ids=lambda value: "-".join(value) if isinstance(value, tuple) else value or "words",
 )
 def test_any_value_of_any_option_ends_in_a_sentence(verb, option, places, words, capfd):
     given = words.get(verb[-1], []) if verb else []

@@ -147,6 +147,7 @@ def test_events_of_a_download(models, helpers):
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["killed", "interrupted", "parent gone"])
 def test_a_download_goes_on_after_its_end(models, hub, home, helpers, how):
     hub.faults.pause = 0.005
@@ -263,6 +264,7 @@ def test_an_estimate_says_what_it_lacks_and_notices_damage(models, worker, clip,
     assert len(weights["sha256"]) == 64
 
 
+@pytest.mark.slow
 def test_other_weights_are_another_job(models, worker, clip, tmp_path):
     """What one set of weights has begun, another does not go on with."""
     models("download", "brightness", *ACCEPT)
@@ -340,6 +342,7 @@ def test_a_folder_that_was_chosen_is_the_studios(models, hub, home, monkeypatch)
     assert failed.returncode == exit_codes.USAGE and "gone, set in Weights Folder in Fathom's" in failed.stderr
 
 
+@pytest.mark.slow
 def test_a_revision_that_fathom_does_not_fix_is_named_on_the_command_line(models, monst3r):
     accept = ("--accept-license", "cc-by-nc-sa-4.0")
     assert "a revision that you choose with the first download" in models("list", "monst3r").stdout

@@ -9,6 +9,7 @@ import pytest
 
 from inference.contract import depth_sequence, exit_codes
 from tests.footage_maker import stills
+from tests.marks import rest_slow
 
 ROOT = Path(__file__).resolve().parents[3]
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="shells close streams on other systems")
@@ -35,10 +36,14 @@ def shell(worker, plate, folder, redirection, *options):
 
 @pytest.mark.parametrize(
     "redirection",
-    [
-        *("2>&-", "1>&-", "0<&-", "1>&- 2>&-", "0<&- 1>&- 2>&-"),
-        *(">/dev/full", "2>/dev/full", ">/dev/full 2>&1", "2>&1 | true", "| true", "2>&1 | head -n 1"),
-    ],
+    rest_slow(
+        [
+            *("2>&-", "1>&-", "0<&-", "1>&- 2>&-", "0<&- 1>&- 2>&-"),
+            *(">/dev/full", "2>/dev/full", ">/dev/full 2>&1", "2>&1 | true", "| true", "2>&1 | head -n 1"),
+        ],
+        4,
+        spread=True,
+    ),
 )
 def test_an_estimate_goes_on_without_its_streams(redirection, worker, plate, tmp_path):
     if "/dev/full" in redirection and not Path("/dev/full").exists():

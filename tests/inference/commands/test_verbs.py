@@ -25,6 +25,7 @@ def test_the_summary_has_frames_pace_and_time_left():
     assert summary(events.Progress(done=0.0, total=1.0, frames_total=3)) == "0/3 frames"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo terminal")
 @pytest.mark.parametrize("columns", rest_slow([120, 0]))
 def test_on_a_terminal_there_is_a_bar(worker, clip, tmp_path, columns):

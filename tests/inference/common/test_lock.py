@@ -145,6 +145,7 @@ def test_what_a_foreign_lock_says_is_shown_as_text(tmp_path):
     assert "\x1b" not in said and "evil" in said and len(said) < 1000
 
 
+@pytest.mark.slow
 def test_of_many_that_find_a_stale_lock_at_once_one_gets_it(tmp_path):
     _write(tmp_path / ".fathom", process=1)
     processes = [_hold(tmp_path / ".fathom", 4.0) for _ in range(6)]
@@ -152,6 +153,7 @@ def test_of_many_that_find_a_stale_lock_at_once_one_gets_it(tmp_path):
     assert said == ["held"] + ["refused"] * 5
 
 
+@pytest.mark.slow
 def test_a_lock_that_changes_hands_all_the_time_has_one_holder_at_a_time(tmp_path):
     code = """
 import os, sys, time

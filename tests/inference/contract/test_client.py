@@ -14,6 +14,7 @@ import pytest
 
 from inference.contract import bounded_log, client, depth_sequence, events, exit_codes
 from inference.contract.job import Job, Source
+from tests.marks import rest_slow
 
 WORKER = Path(__file__).resolve().parents[1] / "support" / "worker.py"
 SOON = 15.0
@@ -247,12 +248,15 @@ _PROGRESS = '{"event": "progress", "done": 1, "total": 2}'
 
 @pytest.mark.parametrize(
     "code",
-    [
-        "import sys\nwhile True: sys.stdout.buffer.write(b'x' * 65536)",  # no end of a line
-        f"while True: print('{_PROGRESS}')",  # events without end
-        "import sys\nwhile True: sys.stdout.buffer.write(b'\\xff\\xfe\\x1b[2J\\n' * 1000)",
-        "while True: print('{\"event\": ' * 5000)",
-    ],
+    rest_slow(
+        [
+            "import sys\nwhile True: sys.stdout.buffer.write(b'x' * 65536)",  # no end of a line
+            f"while True: print('{_PROGRESS}')",  # events without end
+            "import sys\nwhile True: sys.stdout.buffer.write(b'\\xff\\xfe\\x1b[2J\\n' * 1000)",
+            "while True: print('{\"event\": ' * 5000)",
+        ],
+        2,
+    ),
     ids=["endless line", "flood", "no text", "no end of brackets"],
 )
 def test_whatever_a_worker_says_steps_stay_short_and_memory_bounded(tmp_path, code):

@@ -175,6 +175,7 @@ HOSTILE = {
 """What pip takes from variables, or from its files, that would install elsewhere, otherwise or nothing."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", rest_slow(["variables", "file"]))
 def test_pips_settings_of_another_purpose_do_not_hold(tmp_path, lock, monkeypatch, how):
     here = tmp_path / "current"
@@ -197,6 +198,7 @@ def test_pips_settings_of_another_purpose_do_not_hold(tmp_path, lock, monkeypatc
     assert not list(here.iterdir()) and not (tmp_path / "elsewhere").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "words"),
     [
@@ -212,6 +214,7 @@ def test_it_is_not_ready_before_every_package_can_be_loaded(tmp_path, code, word
     assert environment.state(tmp_path / "one", [lock]) == "missing"
 
 
+@pytest.mark.slow
 def test_a_package_that_is_not_what_was_locked_is_refused_in_a_sentence(tmp_path, lock):
     wheel_maker.make(tmp_path / "shelf", "plumbline", code="DEPTH = 8\n")
     with pytest.raises(environment_setup.SetupError) as told:

@@ -105,6 +105,7 @@ def install(python, *arguments, **variables):
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_torch_comes_last_from_the_index_that_is_named_and_changes_nothing_that_has_checksums(
     environment_python, tmp_path
 ):
@@ -169,6 +170,7 @@ def test_an_index_that_is_not_reached_is_named_without_its_password(variables, t
     assert "secret" not in str(error.value) and "object at" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_password_that_makes_an_address_invalid_is_not_shown(variables, tmp_path, capsys):
     variables.setenv("PIP_INDEX_URL", "http://me:secret/x y@127.0.0.1:9/simple")
     lock = tmp_path / "lock.txt"

@@ -171,6 +171,7 @@ sys.exit(main.main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frames", [False, True])
 def test_a_run_that_is_ended_by_force_leaves_nothing_but_frames(frames, tmp_path):
     clip = stills(tmp_path / "plate", range(1, 6))[0]

@@ -9,6 +9,7 @@ from itertools import groupby
 import pytest
 
 from inference.contract import depth_sequence, exit_codes
+from tests.marks import rest_slow
 
 
 def by_phase(chunks):
@@ -93,6 +94,7 @@ def test_damaged_results_of_an_earlier_phase_are_named(farm, cut_clip):
     assert "ValueError" in (farm.output / ".fathom" / "chunks" / "000004.log").read_text()
 
 
+@pytest.mark.slow
 def test_killed_chunks_are_done_again(farm, cut_clip, whole, helpers):
     killed = ("--parameter", "killed=3")
     farm.plan(cut_clip, *killed)
@@ -224,7 +226,7 @@ def test_files_that_fathom_did_not_write_are_not_believed(farm, cut_clip, tmp_pa
         assert done.returncode == exit_codes.USAGE and "cannot be used" in done.stderr
 
 
-@pytest.mark.parametrize("chunks", ["99", "a", "3-1", "-1", ""])
+@pytest.mark.parametrize("chunks", rest_slow(["99", "a", "3-1", "-1", ""], 2))
 def test_chunks_that_there_are_not_are_refused(farm, cut_clip, chunks):
     farm.plan(cut_clip)
     assert farm.worker("estimate", "--planned", farm.output, f"--chunks={chunks}").returncode == exit_codes.USAGE

@@ -144,6 +144,7 @@ def test_nothing_follows_where_an_answer_leads_astray(hostile, refused, model, l
     assert len(hostile.asked) <= access.REDIRECTS + 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", rest_slow([NETWORK, FIXED]), ids=["hub", "address"])
 def test_a_server_that_drips_is_left(hostile, refused, monkeypatch, model):
     def drip(path):

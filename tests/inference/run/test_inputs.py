@@ -82,6 +82,7 @@ def test_a_clip_that_changes_ends_the_run_and_nothing_of_it_is_kept(change, opti
     assert not (folder / "depth.json").exists() and not list(folder.rglob("*.exr")), "nothing of two clips is kept"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", rest_slow([(), ("--full-size",)]))
 def test_a_clip_that_is_away_for_a_while_ends_the_run_and_what_is_finished_is_kept(
     options, plate, worker, tmp_path, helpers
@@ -186,6 +187,7 @@ def key_of(wanted, **facts):
     return read.key(**{"versions": {}, "device": "cpu"} | facts)
 
 
+@pytest.mark.slow
 def test_a_frame_outside_the_range_may_change(worker, tmp_path, helpers):
     plate = stills(tmp_path / "plate", range(1, 13))
     process = begun(worker, plate[0], tmp_path / "depth", helpers, "--frames", "1-6")
@@ -194,6 +196,7 @@ def test_a_frame_outside_the_range_may_change(worker, tmp_path, helpers):
     assert process.returncode == exit_codes.OK, said
 
 
+@pytest.mark.slow
 def test_an_earlier_result_stays_whole_when_the_clip_changes_under_its_successor(worker, tmp_path, helpers):
     plate, folder = stills(tmp_path / "plate", range(1, 13)), tmp_path / "depth"
     assert worker.estimate(plate[0], folder).returncode == exit_codes.OK

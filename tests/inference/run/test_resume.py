@@ -120,6 +120,7 @@ def _broken_off(worker, clip, output, *arguments, at=1006):
     assert not (output / "depth.json").exists()
 
 
+@pytest.mark.slow
 def test_another_job_starts_afresh_and_says_so(worker, clip, tmp_path, helpers):
     _broken_off(worker, clip, tmp_path)
     (tmp_path / "notes.txt").write_text("mine")
@@ -161,6 +162,7 @@ def test_a_finished_folder_is_left_alone_unless_asked(worker, clip, tmp_path, he
     assert depth_sequence.load(tmp_path).seed == 1
 
 
+@pytest.mark.slow
 def test_the_old_result_stays_whole_until_the_new_one_is_complete(worker, clip, tmp_path, helpers):
     assert worker.estimate(clip, tmp_path).returncode == 0
     old = helpers.contents(tmp_path)
@@ -235,6 +237,7 @@ def test_a_map_that_was_damaged_meanwhile_is_made_again(worker, clip, tmp_path, 
     assert helpers.contents(output) == helpers.contents(whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", rest_slow(["disparity.0003.exr", "confidence.0003.exr"]))
 @pytest.mark.parametrize("damage", rest_slow([_cut, _not_finite, _of_another_size]))
 def test_a_damaged_map_of_a_finished_shot_is_made_again_however_often_that_is_broken_off(
@@ -251,6 +254,7 @@ def test_a_damaged_map_of_a_finished_shot_is_made_again_however_often_that_is_br
     assert maps == {name: data for name, data in expected.items() if name != "depth.json"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", rest_slow(["disparity.1002.exr", "confidence.1002.exr"]))
 @pytest.mark.parametrize("damage", rest_slow([_cut, _not_finite, _of_another_size]))
 def test_a_damaged_map_that_waits_for_its_full_size_is_made_again(worker, clip, tmp_path, helpers, damage, name):

@@ -12,6 +12,7 @@ import time
 import pytest
 
 from inference.contract.client import MAIN
+from tests.marks import rest_slow
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
 
@@ -34,7 +35,7 @@ def _soon(gone) -> bool:
     return gone()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", rest_slow([signal.SIGINT, signal.SIGTERM, signal.SIGHUP]))
 def test_a_signal_cancels_and_keeps_what_is_finished(worker, clip, tmp_path, helpers, number):
     process = _start(worker, clip, tmp_path, "--parameter", "pause=0.2", "--events")
     for line in process.stdout:
@@ -159,6 +160,7 @@ time.sleep(600)
     assert _soon(lambda: helpers.is_gone(running) and helpers.is_gone(child))
 
 
+@pytest.mark.slow
 def test_a_run_under_nohup_does_not_hear_the_terminal_close(worker, clip, tmp_path, helpers):
     command = ["nohup", *worker.command("estimate", clip, "--output", tmp_path, "--estimator", "running_mean")]
     process = subprocess.Popen(
@@ -174,7 +176,7 @@ def test_a_run_under_nohup_does_not_hear_the_terminal_close(worker, clip, tmp_pa
     assert (tmp_path / "depth.json").exists()
 
 
-@pytest.mark.parametrize("stdin", ["closed", "null", "empty pipe"])
+@pytest.mark.parametrize("stdin", rest_slow(["closed", "null", "empty pipe"]))
 def test_without_the_option_standard_input_means_nothing(worker, clip, tmp_path, stdin):
     options = {"null": {"stdin": subprocess.DEVNULL}, "empty pipe": {"stdin": subprocess.PIPE}}.get(stdin, {})
     if stdin == "closed":

@@ -55,6 +55,7 @@ def test_a_card_of_12_gb_takes_the_full_window(released):
     assert not plan.blocks_on_host and not plan.skips_on_host
 
 
+@pytest.mark.slow
 def test_the_margin_is_on_top_of_the_dry_run(released):
     case = memory.Case(networks=released, width=256, height=128, window=2)
     live = memory._peak(case, "decode", Plan())
@@ -81,6 +82,7 @@ def test_less_memory_never_gives_a_plan_that_needs_more(golden, kind, shares):
     assert needed == sorted(needed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", rest_slow(["cuda", "cpu"]))
 def test_stepping_down_ends_at_the_smallest_plan(golden, kind):
     case = tiny(golden, kind=kind)
@@ -94,6 +96,7 @@ def test_stepping_down_ends_at_the_smallest_plan(golden, kind):
     assert memory.step_down(case, memory.smallest(case)) is None
 
 
+@pytest.mark.slow
 def test_stepping_down_where_memory_ran_out_leaves_the_rest(golden):
     case = tiny(golden, size=(256, 192), kind="cpu")
     smaller = memory.step_down(case, Plan(), "decode")
@@ -114,6 +117,7 @@ def test_only_a_card_relies_on_the_computers_memory(golden):
     assert memory.peak_bytes(card, memory.smallest(card)) < memory.peak_bytes(case, least)
 
 
+@pytest.mark.slow
 def test_every_setting_saves_memory_where_it_applies(golden):
     case = tiny(golden)
 
@@ -136,6 +140,7 @@ def test_guidance_keeps_one_more_result(golden):
     assert memory.peak_bytes(guided, Plan()) >= memory.peak_bytes(plain, Plan())
 
 
+@pytest.mark.slow
 def test_pieces_that_are_left_out_of_a_dry_run_need_no_more(golden, monkeypatch):
     plan = Plan(frames=1, pixels=8, decoder_rows=8, encode_frames=1, networks_on_host=True, skips_on_host=True)
     quick = memory.needed_bytes(tiny(golden), plan)

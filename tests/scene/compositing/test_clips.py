@@ -20,6 +20,8 @@ from bl_ext.dev.fathom.scene.compositing import (
 )
 from bl_ext.dev.fathom.scene.compositing.tree import shows_clip
 
+from tests.marks import rest_slow
+
 SIZE = (16, 9)
 RED, GREEN, BLUE = (1, 0, 0), (0, 1, 0), (0, 0, 1)
 
@@ -96,7 +98,9 @@ def test_clips_one_after_the_other_show_at_their_frames_each_in_its_own_fog(tmp_
     np.testing.assert_allclose(shown(scene, tmp_path, 32), fogged(160, 1, BLUE), atol=2e-3)
 
 
-@pytest.mark.parametrize("order", list(itertools.permutations([add_fog, add_depth_of_field, add_z_combine], 2)))
+@pytest.mark.parametrize(
+    "order", rest_slow(list(itertools.permutations([add_fog, add_depth_of_field, add_z_combine], 2)), 2, spread=True)
+)
 def test_clips_on_the_same_frames_get_a_chain_each(tmp_path, empty_file, order):
     scene = empty_file
     a, b = make(tmp_path / "a", 40), make(tmp_path / "b", 100, offset=2)

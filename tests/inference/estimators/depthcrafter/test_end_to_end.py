@@ -19,6 +19,7 @@ from inference.media.exr import read_map
 from inference.video_diffusion.weights import DEPTHCRAFTER, SVD
 from tests.inference.support import tiny_models
 from tests.inference.support.hub import Hub
+from tests.marks import rest_slow
 
 ROOT = Path(__file__).parents[4]
 QUICK = ("--parameter", "steps=2", "--parameter", "decode_chunk=4")
@@ -47,6 +48,7 @@ def crafter(worker, home):
     )
 
 
+@pytest.mark.slow
 def test_a_clip_becomes_a_depth_sequence(crafter, clip, tmp_path, helpers):
     done = crafter(clip, tmp_path / "depth", *SEGMENTS, "--events")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -114,12 +116,15 @@ def test_shots_are_estimated_apart(crafter, cut_clip, tmp_path):
 
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
-    [
-        (("window=10", "overlap=10"), exit_codes.USAGE, "smaller than the window (10 frames)"),
-        (("window=20",), exit_codes.USAGE, "overlap (25 frames)"),
-        (("steps=0",), exit_codes.USAGE, "steps"),
-        (("device=cuda",), exit_codes.MISSING, "CUDA"),
-    ],
+    rest_slow(
+        [
+            (("window=10", "overlap=10"), exit_codes.USAGE, "smaller than the window (10 frames)"),
+            (("window=20",), exit_codes.USAGE, "overlap (25 frames)"),
+            (("steps=0",), exit_codes.USAGE, "steps"),
+            (("device=cuda",), exit_codes.MISSING, "CUDA"),
+        ],
+        rows=True,
+    ),
 )
 def test_settings_that_make_no_sense_are_refused_in_a_sentence(crafter, clip, tmp_path, arguments, code, said):
     words = [word for argument in arguments for word in ("--parameter", argument)]

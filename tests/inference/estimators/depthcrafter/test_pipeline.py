@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from inference.estimators.depthcrafter.pipeline import DepthCrafterPipeline
+from tests.marks import rest_slow
 
 
-@pytest.mark.parametrize("case", ["single", "segments", "guided"])
+@pytest.mark.parametrize("case", rest_slow(["single", "segments", "guided"], 2))
 def test_it_agrees_with_the_published_implementation(golden, tiny_networks, case):
     facts, arrays = golden["cases"][case], golden["arrays"]
     pipeline = DepthCrafterPipeline(**dataclasses.asdict(tiny_networks))

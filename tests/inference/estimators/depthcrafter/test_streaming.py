@@ -18,6 +18,7 @@ from inference.video_diffusion.placement import Placement
 from inference.video_diffusion.stream import CHECKPOINT
 from tests.inference.support import stoppable
 from tests.inference.support.stoppable import Frames, moving_images
+from tests.marks import rest_slow
 
 DEFAULTS = {parameter.name: parameter.default for parameter in INFO.parameters}
 
@@ -61,7 +62,7 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", rest_slow(CASES, 3, spread=True))
 def test_a_stream_gives_the_bits_of_the_whole_clip(tiny_networks, tmp_path, name):
     count, changed = CASES[name]
     frames = Frames(moving_images(count))
@@ -100,6 +101,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tiny_networks, tmp_path
     assert 0 not in frames.asked  # the first segment is not encoded again
 
 
+@pytest.mark.slow
 def test_a_run_that_resumes_under_another_plan_shows_no_seam(tiny_networks, tmp_path):
     frames, settings = Frames(moving_images(13)), {"window": 6, "overlap": 2, "decode_chunk": 4, "steps": 2}
     (tmp_path / "whole").mkdir()

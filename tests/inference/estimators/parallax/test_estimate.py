@@ -42,6 +42,7 @@ def test_a_known_camera_gives_depth_in_its_own_units(scene, make, tmp_path):
     np.testing.assert_allclose(poses, scene.poses, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_maps_are_finite_float32_at_the_working_size_for_every_frame(scene, solved):
     run, result = solved
     maps = run.maps()
@@ -55,6 +56,7 @@ def test_maps_are_finite_float32_at_the_working_size_for_every_frame(scene, solv
     assert result.warnings == ()
 
 
+@pytest.mark.slow
 def test_an_unknown_camera_is_solved_up_to_a_similarity(scene, solved):
     _, result = solved
     found = np.array([pose.camera_to_world for pose in result.camera.poses])[:, :3, 3]
@@ -62,6 +64,7 @@ def test_an_unknown_camera_is_solved_up_to_a_similarity(scene, solved):
     assert 0.8 < result.camera.focal_length / 170.0 < 1.25
 
 
+@pytest.mark.slow
 def test_solved_depth_is_right_up_to_one_scale(scene, solved):
     run, _ = solved
     inverse = run.maps()
@@ -123,6 +126,7 @@ def test_a_cancelled_run_goes_on_to_the_same_bits(scene, solved, make, tmp_path,
         np.testing.assert_array_equal(disparity, solved[0].disparity[index])
 
 
+@pytest.mark.slow
 def test_progress_rises_to_its_total(solved):
     done = [entry[2] for entry in solved[0].stages]
     assert done == sorted(done)

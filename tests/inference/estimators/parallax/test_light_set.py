@@ -10,6 +10,7 @@ import cv2
 import pytest
 
 from inference.contract import exit_codes, packages
+from tests.marks import rest_slow
 
 ROOT = Path(__file__).resolve().parents[4]
 MAIN = ROOT / "inference" / "__main__.py"
@@ -36,7 +37,7 @@ def clip(scene, tmp_path_factory):
     return folder
 
 
-@pytest.fixture(params=["torch is absent", "torch is there"])
+@pytest.fixture(params=rest_slow(["torch is absent", "torch is there"]))
 def run(request, worker, light_python):
     """Run the worker, with torch or without; where it is there it must not be imported."""
     start = [light_python, "-I", MAIN]

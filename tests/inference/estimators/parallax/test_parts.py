@@ -29,6 +29,7 @@ def parted(run):
     return caught.value
 
 
+@pytest.mark.slow
 def test_frames_that_cannot_be_placed(take, make, tmp_path, monkeypatch):
     def fails(*given, **settings):
         raise SolveError("It fails at frame 1.", solved=(4, COUNT - 1))

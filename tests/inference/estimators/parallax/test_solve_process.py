@@ -149,6 +149,7 @@ def test_a_solve_that_is_killed_is_no_verdict_and_is_tried_again(worker, two_sho
     assert [shot["status"] for shot in shots] == ["done", "done"]
 
 
+@pytest.mark.slow
 def test_the_solve_ends_with_a_worker_that_is_killed(worker, two_shots, tmp_path, helpers):
     process = worker.start("estimate", two_shots[0], "--output", tmp_path / "out", "--cuts", "none", "--events")
     for line in process.stdout:

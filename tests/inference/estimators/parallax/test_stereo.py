@@ -95,6 +95,7 @@ def plain_sgm(cost, guide):
     return total / 8
 
 
+@pytest.mark.slow
 def test_semi_global_matching_equals_its_definition():
     generator = np.random.default_rng(4)
     cost = generator.uniform(0, 1, (7, 9, 6)).astype(np.float32)

@@ -137,6 +137,7 @@ def test_views_survive_a_file(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["views.npz"]
 
 
+@pytest.mark.slow
 def test_what_moves_on_its_own_is_told_from_what_stands_still():
     tracks, views, _ = exact(drift=0.08)
     found = moving.track_motion(tracks, views)

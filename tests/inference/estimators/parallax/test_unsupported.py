@@ -75,6 +75,7 @@ ZOOMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", rest_slow(ZOOMS))
 def test_a_zoom(make, tmp_path, name):
     count, zoom, pose, said = ZOOMS[name]
@@ -130,6 +131,7 @@ def test_a_solve_that_half_of_the_points_do_not_follow_is_none():
     assert "moves" in caught.value.reason and "mattes" in caught.value.hint
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", rest_slow([(0.0, 0.0, 0.12), (0.0, -0.05, 0.0), (0.06, 0.0, 0.06)]))
 def test_travel_is_no_zoom(make, step):
     poses = np.tile(np.eye(4), (16, 1, 1))
@@ -175,6 +177,7 @@ def test_a_far_wall_that_outlasts_what_is_near_is_not_all_that_can_be_followed(m
     unsupported.require_parallax(motion, frames=count, long_side=192)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ways", [(1, 1, 1), (1, -1, 1)], ids=["one way", "both ways"])
 def test_traffic_before_a_locked_camera(make, tmp_path, still, ways):
     lanes = [(make.noise(20 + i)[:26, :60].astype(np.uint8), 30 + 30 * i, way) for i, way in enumerate(ways)]
@@ -233,6 +236,7 @@ def test_mattes_that_leave_nothing_of_the_images_are_named():
         assert ("its mattes leave too little of it" in refusal.value.reason) == matted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clip", ["bigbuckbunny_static-camera.mp4", "bear_davis.mp4"])
 def test_real_shots_without_parallax(footage, clip):
     images = frames_of(footage / "clips" / clip, 50)

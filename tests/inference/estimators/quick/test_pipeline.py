@@ -214,6 +214,7 @@ def test_progress_rises_to_the_end(run):
     assert done == sorted(done) and done[-1] == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_a_window_alone_decides_on_a_frame(run):
     images = [texture(i) for i in range(3 * COUNT)]
     one, other = run(images, name="one"), run([*images[:-1], texture(99)], name="other")

@@ -99,6 +99,7 @@ def _killed_in_both_stages(worker, helpers, arguments, output, after):
     pytest.fail("no run could be killed in time")
 
 
+@pytest.mark.slow
 def test_a_clip_becomes_depth_confidence_and_camera(diff, worker, clip, tmp_path, helpers):
     more = (*WINDOWS, *MANY_PAIRS)
     done = diff(clip, tmp_path / "whole", *more, "--events")
@@ -213,6 +214,7 @@ def test_any_depth_sequence_is_refined(diff, clip, tmp_path, quantity, with_came
     np.testing.assert_allclose(sure[0], cv2.resize(np.linspace(0.25, 0.75, 32)[None], (64, 1))[0], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_depth_sequence_that_does_not_do_is_told_in_a_sentence(diff, clip, tmp_path):
     diff.use("refining")
     given, _ = _sequence_prior(tmp_path / "given", last=1008)

@@ -105,6 +105,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(whole, tmp_path_factory
     assert run.result.camera == whole.result.camera
 
 
+@pytest.mark.slow
 def test_where_all_frames_are_written_the_camera_still_comes_out(whole, tmp_path, monkeypatch):
     """A run may be killed when all is written and the pairs are cleared, but the shot is not noted yet."""
     run = Estimate(tmp_path)()
@@ -119,6 +120,7 @@ def test_where_all_frames_are_written_the_camera_still_comes_out(whole, tmp_path
     assert again.result.camera == whole.result.camera and not again.maps
 
 
+@pytest.mark.slow
 def test_pairs_are_kept_until_all_maps_are_written(tmp_path):
     run = Estimate(tmp_path, stop_after=COUNT - 1)
     with pytest.raises(Cancelled):
@@ -137,6 +139,7 @@ def test_stage_1_alone_writes_its_own_maps(whole, tmp_path, monkeypatch):
     assert abs(np.log(np.median(run.clip) / np.median(whole.clip))) < 1
 
 
+@pytest.mark.slow
 def test_on_the_processor_only_one_stage_s_networks_are_in_memory(tmp_path, monkeypatch):
     held = []
     match, run = stage1.match_shot, stage2.Refinement.run
@@ -160,6 +163,7 @@ def test_on_the_processor_only_one_stage_s_networks_are_in_memory(tmp_path, monk
     assert held == [(0, 0), (0, 1), (0, 0), (0, 1)]
 
 
+@pytest.mark.slow
 def test_the_second_stage_gets_the_networks_that_are_asked_for(tmp_path, monkeypatch):
     asked = []
     real = loading.placement

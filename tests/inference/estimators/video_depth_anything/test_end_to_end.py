@@ -49,6 +49,7 @@ def maps_of(folder, numbers):
     return np.stack([read_map(folder / f"disparity.{number:04d}.exr") for number in numbers])
 
 
+@pytest.mark.slow
 def test_a_clip_becomes_a_depth_sequence(vda, worker, clip, tmp_path, helpers):
     done = vda(clip, tmp_path / "depth", "--events")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -57,7 +57,7 @@ def published(frames, **options):
     return estimate_clip(tiny_video_depth.tiny_network(**options), images, input_size=SIDE)
 
 
-@pytest.mark.parametrize("count", [1, 2, 22, 23, 32, 47])
+@pytest.mark.parametrize("count", rest_slow([1, 2, 22, 23, 32, 47], 2))
 def test_published_joining_gives_the_published_result(tmp_path, count):
     frames = clip(count)
     found = Run(frames, tmp_path, joining="published")()
@@ -89,6 +89,7 @@ def test_each_frame_is_encoded_once(tmp_path, monkeypatch):
     assert sum(encoded) == 60, "and not once in each window"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("joining", rest_slow(["whole_clip", "published"]))
 def test_a_run_that_was_stopped_anywhere_resumes_to_the_same_bits(tmp_path, joining):
     frames = clip(50)
@@ -153,7 +154,11 @@ def test_frames_that_repeat_others_are_estimated_once(tmp_path):
 
 @pytest.mark.parametrize(
     ("size", "seen"),
-    [((56, 48), (56, 42)), ((48, 56), (42, 56)), ((91, 51), (70, 42)), ((57, 57), (42, 42)), ((200, 30), (98, 14))],
+    rest_slow(
+        [((56, 48), (56, 42)), ((48, 56), (42, 56)), ((91, 51), (70, 42)), ((57, 57), (42, 42)), ((200, 30), (98, 14))],
+        2,
+        rows=True,
+    ),
 )
 def test_maps_have_the_size_of_the_frames(tmp_path, size, seen):
     run = Run(clip(3, *size), tmp_path)
@@ -183,6 +188,7 @@ def test_progress_reaches_its_end_and_never_runs_backwards(tmp_path):
     } <= set(labels)
 
 
+@pytest.mark.slow
 def test_memory_that_runs_out_makes_the_pieces_smaller(tmp_path, monkeypatch):
     monkeypatch.setitem(memory.PLANS, "cpu", (Plan(frames=4, fine=4), Plan(frames=2, fine=2), Plan()))
     frames = clip(30)
@@ -212,6 +218,7 @@ def test_too_little_memory_is_told_with_what_would_fit(tmp_path):
     assert "Close other programs" in failure.value.hint
 
 
+@pytest.mark.slow
 def test_values_that_leave_half_precision_are_estimated_in_full(tmp_path, monkeypatch):
     frames = clip(12)
     expected = Run(frames, tmp_path / "full")()

@@ -6,19 +6,23 @@ from inference.evaluation.report import write
 from inference.evaluation.report.figures import style
 from inference.evaluation.report.shots import Estimate, ReportError
 from inference.evaluation.report.write import Report
+from tests.marks import rest_slow
 
 
 @pytest.mark.parametrize(
     "name",
-    [
-        "a$b_{",
-        "$\\frac{1}{$",
-        "_hidden",
-        "\x1b]0;x\x07\r\n\u202egnp.exe",
-        "\N{HEBREW LETTER ALEF}\N{HEBREW LETTER BET}",
-        "n" * 5000,
-        "\udcff",
-    ],
+    rest_slow(
+        [
+            "a$b_{",
+            "$\\frac{1}{$",
+            "_hidden",
+            "\x1b]0;x\x07\r\n\u202egnp.exe",
+            "\N{HEBREW LETTER ALEF}\N{HEBREW LETTER BET}",
+            "n" * 5000,
+            "\udcff",
+        ],
+        2,
+    ),
 )
 def test_a_figure_with_any_name(make, tmp_path, name):
     shot = make(count=2, plate=False, ground_truth=False, estimates=(Estimate(name=name, disparity=make.right),))

@@ -156,6 +156,7 @@ def test_a_shot_of_three_frames_has_curves_and_no_spectrum(make, tmp_path):
     assert (tmp_path / "figures" / "shot1_mean.png").exists()
 
 
+@pytest.mark.slow
 def test_depth_that_is_all_equal_or_has_no_value_makes_a_report_all_the_same(make, tmp_path):
     estimates = (
         Estimate(name="flat", disparity=lambda frame: np.full((4, 6), 2.0)),

@@ -68,6 +68,7 @@ def test_images_are_encoded_in_their_own_precision_whatever_the_weights(golden, 
     assert apart(result, plain.encode(torch.nn.Module.to(made, dtype=torch.float32), pixels)) < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_as_close_to_float32_as_diffusers_is(golden, fill, dtype):
     made = fill(random_networks(config=golden["config"]).vae, 12)
@@ -103,6 +104,7 @@ def test_check_is_called_between_pieces_and_can_end_the_work(vae):
         autoencoder.encode(vae, torch.zeros(2, 3, 16, 16), check=check)
 
 
+@pytest.mark.slow
 def test_pieces_need_less_memory(golden):
     hollow = random_networks(config=golden["config"], device="meta").vae
     given = torch.empty(8, 4, 32, 32, device="meta")

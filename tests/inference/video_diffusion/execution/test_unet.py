@@ -12,6 +12,7 @@ from inference.video_diffusion import dry_run  # noqa: E402
 from inference.video_diffusion.execution import plain, unet  # noqa: E402
 from inference.video_diffusion.execution.plan import Plan  # noqa: E402
 from inference.video_diffusion.networks import random_networks  # noqa: E402
+from tests.marks import rest_slow  # noqa: E402
 
 # As the released one has: four resolutions, more layers to a block; and more than it: several transformer blocks.
 DEEPER = {
@@ -57,7 +58,7 @@ def apart(result, expected):
     return float((result - expected).abs().max() / expected.abs().max())
 
 
-@pytest.mark.parametrize("name", ["golden", "deeper"])
+@pytest.mark.parametrize("name", rest_slow(["golden", "deeper"]))
 @pytest.mark.parametrize("plan", PLANS, ids=str)
 def test_any_plan_gives_what_diffusers_gives(nets, name, plan):
     given = inputs()
@@ -99,6 +100,7 @@ def test_nothing_of_what_is_given_changes_and_every_call_gives_the_same_bits(net
     assert all(torch.equal(after[name], weights[name]) for name in weights)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_as_close_to_float32_as_diffusers_is(golden, fill, dtype):
     net = fill(random_networks(config=golden["config"]).unet, 11)
@@ -184,6 +186,7 @@ def test_a_network_in_the_computers_memory_is_brought_layer_by_layer(golden):
     assert brought < 0.3 * weights
 
 
+@pytest.mark.slow
 def test_attention_to_one_token_costs_no_products_over_places(hollow):
     given = inputs(8, 16, 16, device="meta")
     ours = dry_run.flops(lambda: unet.predict(hollow, **given))

@@ -16,6 +16,7 @@ from inference.estimators.stereodiff.stage1 import run as stage1
 from inference.estimators.stereodiff.stage1.network import PairNetwork
 from inference.models import store as models
 from tests.inference.support.matched_shots import SETTINGS, contents, panned, run
+from tests.marks import rest_slow
 
 
 def test_pairs_are_decoded_in_batches(shot_of, monkeypatch):
@@ -40,7 +41,7 @@ def crowd(monkeypatch, room):
     return done
 
 
-@pytest.mark.parametrize("room", [1, 2])
+@pytest.mark.parametrize("room", rest_slow([1, 2]))
 def test_where_memory_runs_out_the_batches_are_halved_with_one_warning(shot_of, monkeypatch, room):
     shot = shot_of(panned(6))
     done = crowd(monkeypatch, room)
@@ -51,7 +52,7 @@ def test_where_memory_runs_out_the_batches_are_halved_with_one_warning(shot_of, 
     assert prior.disparity(0).min() > 0
 
 
-@pytest.mark.parametrize("batch", [4, 1])
+@pytest.mark.parametrize("batch", rest_slow([4, 1]))
 def test_where_memory_suffices_for_no_pair_it_is_said_what_to_do(shot_of, monkeypatch, batch):
     crowd(monkeypatch, 0)
     with pytest.raises(Failure, match=r"too little memory.*even a single pair") as failure:
@@ -139,6 +140,7 @@ def test_float32_is_rounded_as_in_the_reference_unless_it_is_asked_for(shot_of, 
     assert np.isfinite(prior.disparity(3)).all()
 
 
+@pytest.mark.slow
 def test_a_job_reads_the_network_once_for_all_its_shots(shot_of, monkeypatch):
     read = []
     real = checkpoint_file.load

@@ -143,6 +143,7 @@ class Crowded:
         return self._network.decode(first, *more)
 
 
+@pytest.mark.slow
 def test_what_ran_out_of_memory_goes_on_in_smaller_batches_and_resumes_in_others(network, frames, tmp_path):
     asked = []
     crowded = Crowded(network, room=2, after=2)

@@ -89,6 +89,7 @@ def test_an_outline_copies_no_weight():
         assert torch.equal(weight, before[name])
 
 
+@pytest.mark.slow
 def test_more_memory_gives_larger_batches():
     network, size = PairNetwork(**SMALL), (64, 48)
     needed = [
@@ -113,6 +114,7 @@ def test_where_nothing_fits_one_sentence_has_the_numbers_and_the_cure(released, 
     assert "[[size" not in refused.value.hint, "the weights alone are more"
 
 
+@pytest.mark.slow
 def test_a_smaller_size_is_a_cure_where_it_helps():
     network, given = PairNetwork(**SMALL), {"dtype": torch.float32, "kind": "cpu"}
     small = stage1_memory.needed_bytes(network, (256, 192), 1, **given)

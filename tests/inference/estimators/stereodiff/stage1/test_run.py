@@ -51,6 +51,7 @@ def test_progress_never_runs_back_and_ends_at_the_stages_work(shot_of):
     assert list(dict.fromkeys(stage for stage, _, _ in shot.frames.told)) == ["load", "plan", "match", "align"]
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_to_the_same_bits_wherever_it_stopped(shot_of):
     images = panned(6)
     check = stopping(10**9)

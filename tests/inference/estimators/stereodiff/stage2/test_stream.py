@@ -31,6 +31,7 @@ from inference.video_diffusion.stream import CHECKPOINT
 from inference.video_diffusion.windows import Blending, segments
 from tests.inference.golden.fill import fill
 from tests.inference.support.stoppable import Frames, Run, moving_images
+from tests.marks import rest_slow
 
 GOLDEN = json.loads((Path(__file__).parents[3] / "golden" / "depthcrafter.json").read_text())
 DEFAULTS = {parameter.name: parameter.default for parameter in INFO.parameters}
@@ -130,16 +131,21 @@ def by_hand(networks, frames, prior, settings, seed=7):
 
 @pytest.mark.parametrize(
     ("count", "changed"),
-    [
-        (1, {}),
-        (2, {"resize": "bilinear"}),
-        (5, {"noise_augmentation": 0.0}),
-        (2, {"refine_sigma": 0.9, "range_quantile": 0.2}),
-        (2, {"spacing": "trailing", "range_quantile": 0.0}),
-        (COUNT, WINDOWS),
-        (9, {"window": 5, "overlap": 4, "decode_chunk": 2}),
-        (7, {"window": 3, "overlap": 0}),
-    ],
+    rest_slow(
+        [
+            (1, {}),
+            (2, {"resize": "bilinear"}),
+            (5, {"noise_augmentation": 0.0}),
+            (2, {"refine_sigma": 0.9, "range_quantile": 0.2}),
+            (2, {"spacing": "trailing", "range_quantile": 0.0}),
+            (COUNT, WINDOWS),
+            (9, {"window": 5, "overlap": 4, "decode_chunk": 2}),
+            (7, {"window": 3, "overlap": 0}),
+        ],
+        2,
+        rows=True,
+        spread=True,
+    ),
     ids=str,
 )
 def test_a_stream_gives_what_its_functions_give(networks, tmp_path, count, changed):
@@ -330,6 +336,7 @@ def _failing(name, at, error):
     return dataclasses.replace(OWN, **{name: failing}), plans
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["predict", "decode", "encode"])
 def test_lack_of_memory_steps_the_plan_down_once_and_changes_nothing(networks, uninterrupted, tmp_path, stage):
     forward, plans = _failing(stage, {2}, torch.OutOfMemoryError("CUDA out of memory"))
@@ -357,7 +364,7 @@ def test_a_decoder_that_overflows_is_told_by_the_frame(fresh_networks, tmp_path)
 
 
 @pytest.mark.parametrize(("stage", "what"), [("encode", "prior"), ("denoise", "step")])
-@pytest.mark.parametrize("pieces", ["whole", "pieces", "smallest"])
+@pytest.mark.parametrize("pieces", rest_slow(["whole", "pieces", "smallest"]))
 def test_the_plan_s_dry_run_covers_the_step_and_the_prior(monkeypatch, stage, what, pieces):
     """Memory is planned by DepthCrafter's stages; those of the refinement must need no more under any plan."""
     outline = random_networks(config=GOLDEN["config"], device="meta", dtype=torch.float16)
@@ -379,6 +386,7 @@ def test_the_plan_s_dry_run_covers_the_step_and_the_prior(monkeypatch, stage, wh
     assert case.weights() / 10 < memory._peak(case, stage, plans[pieces]) <= planned
 
 
+@pytest.mark.slow
 def test_where_nothing_fits_the_sentence_names_the_stage():
     outline = random_networks(config=GOLDEN["config"], device="meta", dtype=torch.float16)
     case = memory.Case(networks=outline, width=64, height=64, window=2)
