@@ -23,6 +23,7 @@ from . import (
     modal_run,
     orientation,
     queue,
+    refine,
     view,
     weights,
 )
@@ -38,6 +39,7 @@ CLASSES = (
     *view.CLASSES,
     *build.CLASSES,
     *compositing.CLASSES,
+    *refine.CLASSES,
     *export.CLASSES,
     *camera_fit.CLASSES,
     *orientation.CLASSES,

@@ -4,7 +4,20 @@ import bpy
 
 from ..scene import beside, disk_status, fit_plot
 from ..scene import weights as known_weights
-from . import build, camera_solve, catalogue, estimate, export, preferences, properties, queue, shots, status, view
+from . import (
+    build,
+    camera_solve,
+    catalogue,
+    estimate,
+    export,
+    preferences,
+    properties,
+    queue,
+    refine,
+    shots,
+    status,
+    view,
+)
 
 CLASSES = (
     *properties.CLASSES,
@@ -12,6 +25,7 @@ CLASSES = (
     *estimate.CLASSES,
     *queue.CLASSES,
     *camera_solve.CLASSES,
+    *refine.CLASSES,
     *build.CLASSES,
     *export.CLASSES,
     *shots.CLASSES,

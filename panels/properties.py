@@ -4,7 +4,7 @@ import bpy
 
 from ..inference.contract.camera_files import NUKES_ORDER, ROTATION_ORDERS
 from ..inference.contract.catalogue import AUTOMATIC
-from ..scene import depth_list, export
+from ..scene import depth_list, export, refine
 from ..scene.versions import HEARS_CHANGES, PATH_OPTIONS
 
 
@@ -153,6 +153,12 @@ class FATHOM_PG_export(bpy.types.PropertyGroup):
     __annotations__ = export.properties()
 
 
+class FATHOM_PG_refine(bpy.types.PropertyGroup):
+    """How depth is refined: `scene.refine.properties`."""
+
+    __annotations__ = refine.properties()
+
+
 class FATHOM_PG_scene(bpy.types.PropertyGroup):
     """Fathom's settings in a scene."""
 
@@ -290,6 +296,7 @@ class FATHOM_PG_scene(bpy.types.PropertyGroup):
     active_depth: bpy.props.IntProperty(name="Active Depth", default=0, min=0)
     view: bpy.props.PointerProperty(type=FATHOM_PG_view, name="View")
     export: bpy.props.PointerProperty(type=FATHOM_PG_export, name="Export")
+    refine: bpy.props.PointerProperty(type=FATHOM_PG_refine, name="Refine Depth")
     all_shots: bpy.props.BoolProperty(
         name="All Shots",
         description="Build one setup for every shot of the clip, instead of the one under the playhead",
@@ -304,6 +311,7 @@ CLASSES = (
     FATHOM_PG_depth,
     FATHOM_PG_view,
     FATHOM_PG_export,
+    FATHOM_PG_refine,
     FATHOM_PG_scene,
 )
 

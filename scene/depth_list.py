@@ -425,6 +425,8 @@ def _summary(depth: Depth) -> str:
         f"{sequence.width} x {sequence.height}",
         sequence.estimator,
     ]
+    if sequence.refinement:
+        parts.append("refined")
     if shots > 1:
         parts.append(f"{shots} shots")
     if unsupported:

@@ -18,6 +18,7 @@ _BARE_COMPOSITOR = hasattr(bpy.types, "CompositorNodeMath")
 """Up to 4.5 the compositor has its own Math, Value, … nodes; from 5.0 it shares those of the shaders."""
 
 _OPTION_SOCKETS = {
+    ("CompositorNodeDilateErode", "mode"): "Type",
     ("CompositorNodeLevels", "channel"): "Channel",
     ("CompositorNodeScale", "space"): "Type",
     ("CompositorNodeScale", "frame_method"): "Frame Type",
@@ -27,7 +28,7 @@ _OPTION_SOCKETS = {
 }
 """Properties of nodes that became input sockets in a later version."""
 
-_OPTION_VALUES = {"APPLY": "Apply Mask"}
+_OPTION_VALUES = {"APPLY": "Apply Mask", "STEP": "Steps"}
 """Values whose name in the menu socket is not the property's value in title case."""
 
 

@@ -12,6 +12,7 @@ from ..inference.contract.environment import MissingEnvironment
 from . import preferences
 
 VERBS = {
+    "refine": "refine a depth sequence: edges, noise, sky",
     "export": "write a depth sequence for other programs",
     "matte": "make mattes of the people in a clip",
     "models": "list, download, verify and remove the weights of networks",

@@ -134,7 +134,7 @@ def _export(options: argparse.Namespace) -> Export:
         format=options.format,
         first_frame=first,
         last_frame=last,
-        plate=_plate(options.plate, sequence.source, first, last),
+        plate=plate_of(options.plate, sequence.source, first, last),
         near=options.near,
         far=options.far,
         far_limit=options.far_limit,
@@ -159,7 +159,8 @@ def _export(options: argparse.Namespace) -> Export:
     )
 
 
-def _plate(path: str | None, written: Source, first: int | None, last: int | None) -> Source | None:
+def plate_of(path: str | None, written: Source, first: int | None = None, last: int | None = None) -> Source | None:
+    """The plate that an option names, read as ``depth.json`` says; None where it is not given."""
     if path is None:
         return None
     from ..media.source import describe

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from . import bounded_log, depth_sequence, events, exit_codes, job, leftovers, own_files
+from . import bounded_log, depth_sequence, events, exit_codes, job, leftovers, own_files, refinement
 from .depth_sequence import DepthSequence, DepthSequenceError
 from .events import Event
 from .export import Export
@@ -24,6 +24,7 @@ from .export import validate as validate_export
 from .hints import setting
 from .job import Job
 from .leftovers import LOG
+from .refinement import Refinement
 from .untrusted import is_there
 
 MAIN = Path(__file__).resolve().parents[1] / "__main__.py"
@@ -184,17 +185,38 @@ def export(wanted: Export, *, overwrite: bool = False, python: str | Path, home:
 
     `overwrite`: whether files of the same names that are not of this export may be replaced.
     """
+    save = partial(_saved, save_export, validate_export, wanted)
+    yield from _run_record("export", "export", save, overwrite, python, home)
+
+
+def refine(wanted: Refinement, *, overwrite: bool = False, python: str | Path, home: str | Path) -> Steps:
+    """Refine a depth sequence in the worker and yield its events; otherwise as `download`.
+
+    `overwrite`: whether a finished result in the output folder may be replaced.
+    """
+    save = partial(_saved, refinement.save, refinement.validate, wanted)
+    yield from _run_record("refine", "refinement", save, overwrite, python, home)
+
+
+def _saved(save: Callable[[Any, str], None], validate: Callable[[Any], Any], wanted: Any, name: str) -> None:
+    save(validate(wanted), name)
+
+
+def _run_record(  # noqa: PLR0917
+    verb: str, what: str, save: Callable[[str], None], overwrite: bool, python: str | Path, home: str | Path
+) -> Steps:
+    """Run a verb of the worker that takes a record, `what` it is and `save` writes, by ``--job``."""
     try:
-        name = _temporary("export", partial(save_export, validate_export(wanted)))
+        name = _temporary(what, save)
     except job.JobError as error:
         yield (events.Error(code=error.code, what=str(error)),)
         return
     except OSError as error:
-        yield (_no_temporary("export", error),)
+        yield (_no_temporary(what, error),)
         return
     try:
         options = ["--job", name, *(["--overwrite"] if overwrite else [])]
-        yield from _run_verb(["export", *options], Path(home) / "export.log", python, home)
+        yield from _run_verb([verb, *options], Path(home) / f"{verb}.log", python, home)
     finally:
         with contextlib.suppress(OSError):
             Path(name).unlink()
@@ -519,7 +541,7 @@ def _temporary(what: str, save: Callable[[str], None]) -> str:
     os.close(descriptor)
     try:
         save(name)
-    except OSError:
+    except (OSError, job.JobError):
         Path(name).unlink()
         raise
     return name

@@ -143,6 +143,8 @@ class DepthSequence:
         Known focal length of the job, in pixels of the plate, where nothing more of the camera was known.
     camera : str
         `Camera.origin` of the job's camera path; empty: it had none.
+    refinement : dict
+        The settings that the estimated maps were refined with (`refinement.Refinement.settings`); empty: they were not.
     """
 
     source: Source
@@ -167,6 +169,7 @@ class DepthSequence:
     cuts: Annotated[str, Text(most=LONGEST_CUTS)] | None = None
     focal_length: Annotated[float, Bounds(1e-3, 1e9)] | None = None
     camera: Word = ""
+    refinement: dict[str, Any] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
     def problems(self) -> Iterator[str]:

@@ -36,6 +36,8 @@ OF_A_JOB = frozenset(
 """Settings with their own option on the command line; any other is a parameter of the estimator."""
 OF_AN_EXPORT = frozenset({"channel", "far", "far_limit", "fps", "near", "percentiles", "plate", "voxel"})
 """Further ones, of an export."""
+OF_A_REFINEMENT = frozenset({"edge", "fringe", "sky", "sky_mattes", "smooth"})
+"""Further ones, of a refinement."""
 OF_A_PLAN = frozenset({"chunks"})
 """Of a job that is done in chunks."""
 
@@ -59,7 +61,7 @@ def worded(text: str, word: Callable[[str, str | None], str]) -> str:
     return _SETTING.sub(lambda found: word(found[1], found[2]), text)
 
 
-def as_options(text: str, options: Collection[str] = OF_A_JOB | OF_AN_EXPORT | OF_A_PLAN) -> str:
+def as_options(text: str, options: Collection[str] = OF_A_JOB | OF_AN_EXPORT | OF_A_REFINEMENT | OF_A_PLAN) -> str:
     """A message worded for the command line; settings that are no `options` are parameters.
 
     >>> as_options("Choose a smaller [[size]], or [[window=60]].")

@@ -13,7 +13,7 @@ tracked. Values far from the weighted median have little weight.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -134,14 +134,20 @@ def levels(steps: Sequence[Step]) -> NDArray[np.float64]:
 class Window:
     """Stabilizes the `frames` of a shot, in order; thread-safe, with no more in memory than the window needs.
 
-    `deviation` is the standard deviation of the shot's disparity.
+    `deviation` is the standard deviation of the shot's disparity, `reach` the number of frames to either side.
     """
 
     def __init__(
-        self, frames: Sequence[int], look: Callable[[int], ComparedFrame], *, deviation: float, threads: int
+        self,
+        frames: Sequence[int],
+        look: Callable[[int], ComparedFrame],
+        *,
+        deviation: float,
+        threads: int,
+        reach: int = REACH,
     ) -> None:
-        self._frames, self._deviation = frames, max(deviation, 1e-12)
-        held = 2 * (2 * REACH + 1) + 2 * threads
+        self._frames, self._deviation, self._reach = frames, max(deviation, 1e-12), reach
+        held = 2 * (2 * reach + 1) + 2 * threads
         self._look = lru_cache(held)(look)
         self._blurred = lru_cache(held)(lambda at: cv2.GaussianBlur(self._at(at).color, (0, 0), _BLUR))
         self._flow = lru_cache(2 * held)(lambda at, to: temporal.flow(self._at(at).gray, self._at(to).gray))
@@ -151,11 +157,10 @@ class Window:
         """The stabilized map of the `at`-th of the frames; `check` is called between steps."""
         own = self._at(at).disparity
         values, weights = [own], [np.ones_like(own)]
-        for side in (-1, 1):
-            for value, weight in self._followed(at, side):
-                check()
-                values.append(value)
-                weights.append(weight)
+        for there, (u, v), weight in self.followed(at):
+            check()
+            values.append(_sampled(self._at(there).disparity, u, v))
+            weights.append(weight)
         if len(values) == 1:
             return own
         values[0] = self._aligned(own, np.stack(values[1:]), np.stack(weights[1:]))
@@ -165,25 +170,28 @@ class Window:
     def _at(self, at: int) -> ComparedFrame:
         return self._look(self._frames[at])
 
-    def _followed(self, at: int, side: int):  # type: ignore[no-untyped-def]  # (pairs of maps)
-        """Disparity and trust of a frame's pixels, tracked into the frames before or after it."""
+    def followed(self, at: int) -> Iterator[tuple[int, tuple[NDArray[np.float32], NDArray[np.float32]], NDArray]]:
+        """Track a frame's pixels into the frames before and after it, as far as the window reaches.
+
+        Yields the index of each of these frames, the places (x and y, [h, w] each) that the pixels go to, and how much
+        these are trusted, 0..1.
+        """
         height, width = self._at(at).disparity.shape
         y, x = np.mgrid[:height, :width].astype(np.float32)
-        u, v, trust = x, y, np.ones((height, width), np.float32)
         mine = self._blurred(at).astype(np.float32)
-        for distance in range(1, REACH + 1):
-            there = at + side * distance
-            if not 0 <= there < len(self._frames):
-                return
-            before = there - side
-            step = _sampled(self._flow(before, there), u, v)
-            trust = np.minimum(trust, _sampled(self._trust(before, there), u, v, outside=0.0))
-            u, v = u + step[..., 0], v + step[..., 1]
-            unlike = np.mean((_sampled(self._blurred(there), u, v).astype(np.float32) - mine) ** 2, axis=-1)
-            weight = (
-                trust * np.exp(-unlike / np.float32(_ALIKE**2)) * np.float32(np.exp(-0.5 * (distance / _FALL) ** 2))
-            )
-            yield _sampled(self._at(there).disparity, u, v), weight
+        for side in (-1, 1):
+            u, v, trust = x, y, np.ones((height, width), np.float32)
+            for distance in range(1, self._reach + 1):
+                there = at + side * distance
+                if not 0 <= there < len(self._frames):
+                    break
+                before = there - side
+                step = _sampled(self._flow(before, there), u, v)
+                trust = np.minimum(trust, _sampled(self._trust(before, there), u, v, outside=0.0))
+                u, v = u + step[..., 0], v + step[..., 1]
+                unlike = np.mean((_sampled(self._blurred(there), u, v).astype(np.float32) - mine) ** 2, axis=-1)
+                likeness = np.exp(-unlike / np.float32(_ALIKE**2))
+                yield there, (u, v), trust * likeness * np.float32(np.exp(-0.5 * (distance / _FALL) ** 2))
 
     def _flow_trust(self, at: int, to: int) -> NDArray[np.float32]:
         return _agreement(self._flow(at, to), self._flow(to, at))

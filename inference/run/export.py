@@ -86,7 +86,7 @@ def export(wanted: Export, *, overwrite: bool, emit: Emit, check: Check) -> Outc
     depth = (depth.parent if depth.name == depth_sequence.SIDECAR else depth).absolute()
     sequence = depth_sequence.load(depth)
     if wanted.plate is not None:
-        sequence = replace(sequence, source=_same_plate(wanted.plate, sequence.source))
+        sequence = replace(sequence, source=same_plate(wanted.plate, sequence.source))
     shots = _measured(wanted, sequence, depth, check)
     _require_maps(depth, sequence, shots)
     _require_possible(wanted, sequence, shots)
@@ -120,7 +120,7 @@ def remove_temporary(folder: Path) -> None:
             path.unlink()
 
 
-def _same_plate(found: Source, written: Source) -> Source:
+def same_plate(found: Source, written: Source) -> Source:
     """Where the plate is now, with what ``depth.json`` knows of it and its file does not tell."""
     return replace(
         found,

@@ -167,7 +167,7 @@ def opened(
             started=started,
         ) as out:
             checks.warn_of_little_room(folder, out.needed_bytes(), emit)
-            with _leaving_what_counts(out, read):
+            with leaving_what_counts(out, read):
                 check()
                 task = shots.Task(
                     job=job, choice=choice, plate=plate, clip=clip, lens_tag=clip.lens_tag, out=out, check=check
@@ -225,7 +225,7 @@ def finish(run: Run, done: tuple[depth_sequence.Shot, ...]) -> DepthSequence:
 
 
 @contextlib.contextmanager
-def _leaving_what_counts(out: Output, read: inputs.Inputs) -> Iterator[None]:
+def leaving_what_counts(out: Output, read: inputs.Inputs) -> Iterator[None]:
     """Clean up after an interrupted run, so that only what a later run can use is left; explain disk errors."""
     try:
         try:

@@ -146,6 +146,38 @@ def soften(tree: bpy.types.NodeTree, image: Any) -> Socket:
     return output
 
 
+def grown(tree: bpy.types.NodeTree, value: Any, pixels: Any, *, most: int) -> Socket:
+    """Add nodes that give each pixel the largest value within so many pixels, the smallest where `pixels` is below 0.
+
+    `pixels` is a number or a socket. Where the Dilate/Erode node has no socket for it (up to 4.2), it is made of steps
+    of one pixel, `most` each way at most; a part of a step goes over evenly.
+    """
+    output = nodes.value(tree, "CompositorNodeDilateErode", "Mask", {"Mask": value})
+    sizes = [socket for socket in output.node.inputs if socket.name == "Size"]
+    nodes.set_option(output.node, "mode", "STEP")
+    if sizes:
+        nodes.feed(sizes[0], pixels)
+        return output
+    tree.nodes.remove(output.node)
+    if not isinstance(pixels, bpy.types.NodeSocket):
+        return _stepped(tree, value, int(pixels))
+    result = value
+    for sign in (1, -1):
+        way = nodes.math(tree, "MULTIPLY", pixels, float(sign))
+        for step in range(most):
+            share = nodes.math(tree, "SUBTRACT", way, float(step), clamp=True)
+            more = nodes.math(tree, "SUBTRACT", _stepped(tree, result, sign), result)
+            result = nodes.math(tree, "MULTIPLY_ADD", more, share, result)
+    return result
+
+
+def _stepped(tree: bpy.types.NodeTree, value: Any, distance: int) -> Socket:
+    output = nodes.value(tree, "CompositorNodeDilateErode", "Mask", {"Mask": value})
+    nodes.set_option(output.node, "mode", "STEP")
+    output.node.distance = distance
+    return output
+
+
 def between(tree: bpy.types.NodeTree, first: Any, last: Any, *, label: str) -> Socket:
     """Add nodes that give 1 at scene frames after one number and before another, else 0; returns the result."""
     frame = nodes.value(tree, "CompositorNodeSceneTime", "Frame")

@@ -5,12 +5,16 @@ from __future__ import annotations
 import bpy
 
 from ...inference.contract.depth_sequence import Shot
-from .. import nodes, standing, tags
+from .. import lookup, nodes, standing, tags
 from ..depth import Depth
+from ..plate import plate_size
 from ..problems import Problem
 from ..solved_camera import lens_of_clip
-from . import chain, compositor_nodes, tree
+from . import chain, compositor_nodes, refine_depth, tree
 from .tree import MERGE_KIND as KIND
+
+_GROUP = f"{KIND}/2"
+"""Kind of the node group; its number goes up when the group changes. Nodes with an older one stay as they are."""
 
 _NOTHING = 1e9
 """Distances from here on are the Depth pass's way (1e10) to say that nothing was rendered."""
@@ -26,6 +30,9 @@ def add_z_combine(
     In each pixel the nearer of the two is on top; the render's alpha is respected, so what is transparent shows the
     plate whatever its depth. The line where render and plate cut each other is smoothed over 3x3 pixels. Frames without
     depth show the plate alone. For both to agree, the scene's camera should be the one built from the depth.
+
+    The node's *Fringe* and *Edge* are those of `refine_depth`, on the plate's distances. Fringe starts at what the
+    size of the maps needs, so that nothing lies between the sides of an edge.
 
     The scene's result so far is taken for the plate. Where it is a render instead (Render Layers feed it and no image
     does), it is taken for the render, with what the artist does to it, and the plate is added. The Depth pass of the
@@ -66,7 +73,11 @@ def _add(setup: tree.Setup) -> bpy.types.Node:
             "let the plate alone feed the output, then add it."
         )
     before = chain.place(setup, KIND).source.node
-    node = tree.add_effect(setup, KIND, "Z Combine", _build)
+    group = lookup.node_group(_GROUP, "Fathom Z Combine", "CompositorNodeTree", _build)
+    node = setup.mark(tree.add_group(setup, group, "Z Combine"), KIND)
+    sequence = setup.depth.sequence
+    fringe = refine_depth.fringe_of((sequence.width, sequence.height), plate_size(setup.depth))
+    tree.set_inputs(node, {"Fringe": fringe})
     if has_render:
         nodes.feed(nodes.input_of(node, "Image"), tree.plate(setup))
     elif earlier is not None and nodes.input_of(earlier, "Render").is_linked:
@@ -136,9 +147,11 @@ def _build(group: bpy.types.NodeTree) -> None:
     tree.effect_inputs(group)
     nodes.interface_input(group, "Render", "Color", default=(0, 0, 0, 0), description="The render, premultiplied")
     nodes.interface_number(group, "Render Z", 1e10, "The render's Depth pass").hide_value = True
+    refine_depth.add_inputs(group)
     inputs, outputs = nodes.group_sockets(group)
+    distance = refine_depth.refined(group, inputs["Z"], inputs)
     alpha = compositor_nodes.channel(group, inputs["Render"], "Alpha")
-    nearer = _nearer(group, inputs["Render Z"], inputs["Z"])
+    nearer = _nearer(group, inputs["Render Z"], distance)
     on_top = nodes.math(group, "MULTIPLY", nearer, inputs["Has Depth"], label="Render on top")
     # Premultiplied "over": render x on_top + plate x (1 - alpha x on_top).
     laid = compositor_nodes.set_alpha(group, inputs["Render"], on_top, mode="APPLY")
@@ -153,7 +166,7 @@ def _build(group: bpy.types.NodeTree) -> None:
     # At soft edges 1/Z goes over, so that an effect on both has no jagged edge.
     known = nodes.math(group, "LESS_THAN", inputs["Render Z"], _NOTHING)
     share = nodes.math(group, "MULTIPLY", cover, known)
-    inverse = [nodes.math(group, "DIVIDE", 1.0, inputs[name]) for name in ("Z", "Render Z")]
+    inverse = [nodes.math(group, "DIVIDE", 1.0, socket) for socket in (distance, inputs["Render Z"])]
     gain = nodes.math(group, "SUBTRACT", inverse[1], inverse[0])
     mixed = nodes.math(group, "MULTIPLY_ADD", gain, share, inverse[0], label="1 / Z")
     nodes.feed(outputs["Z"], nodes.math(group, "DIVIDE", 1.0, mixed, label="Z on top"))

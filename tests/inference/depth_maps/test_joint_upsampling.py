@@ -38,6 +38,44 @@ def test_a_step_follows_the_plates_edge_and_nothing_lies_between_its_sides(size)
     assert ((plain > 1.0) & (plain < 1.9)).mean() > 0.01
 
 
+@pytest.mark.parametrize("guided", [True, False])
+@pytest.mark.parametrize(("blur", "fringe"), [(0.0, 1), (0.8, 3), (1.5, 5)])
+def test_pixels_between_the_sides_of_an_edge_take_either(blur, fringe, guided):
+    """Maps that are averaged and blurred, as networks give them."""
+    truth, plate, _ = _scene(320, 240)
+    small = cv2.resize(truth, (107, 81), interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(small, (0, 0), blur) if blur else small
+    (plain,), (found,) = upsample((small,), plate), upsample((small,), plate, fringe=fringe, guided=guided)
+    between = (found > 1.05) & (found < 1.85)
+    assert ((plain > 1.05) & (plain < 1.85)).mean() > 4 * between.mean()
+    assert between.mean() < 0.0015
+    assert (np.abs(found - truth) > 0.2).mean() < (0.003 if guided else 0.02)
+
+
+def test_a_slope_has_no_fringe():
+    """A floor up to its horizon: steep in 1/Z, and linear."""
+    y = np.mgrid[:60, :80][0].astype(np.float32)
+    floor = 0.02 * y + 0.02
+    plate = np.full((60, 80, 3), 0.5, np.float32)
+    (found,) = upsample((floor,), plate, fringe=4)
+    np.testing.assert_allclose(found, floor, atol=2e-3)
+
+
+def test_a_thin_thing_stays():
+    truth = np.full((60, 80), 0.2, np.float32)
+    truth[:, 40:42] = 1.0
+    plate = np.where(truth[..., None] > 0.5, 0.9, 0.1).repeat(3, axis=2).astype(np.float32)
+    (found,) = upsample((truth,), plate, fringe=3)
+    assert np.abs(found - truth).max() < 0.01
+
+
+def test_maps_of_the_plates_size_lose_their_fringe():
+    truth, plate, _ = _scene(160, 120)
+    blurred = cv2.GaussianBlur(truth, (0, 0), 1.0)
+    (found,) = upsample((blurred,), plate, fringe=4)
+    assert (np.abs(found - truth) > 0.2).mean() < 0.003 < (np.abs(blurred - truth) > 0.2).mean()
+
+
 def test_a_slanted_surface_stays_a_plane():
     y, x = np.mgrid[:90, :160].astype(np.float32)
     truth = 0.2 + 0.01 * x - 0.004 * y
