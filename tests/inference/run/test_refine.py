@@ -19,6 +19,7 @@ from inference.contract.depth_sequence import DepthSequence, Range, Shot, confid
 from inference.contract.job import Source
 from inference.contract.refinement import Refinement
 from inference.media.exr import read_map, write_map
+from inference.run import stop
 from inference.run.refine import refine
 
 MAP, PLATE, FRAMES = (32, 24), (64, 48), range(1001, 1007)
@@ -243,19 +244,20 @@ def test_the_plate_may_lie_elsewhere(tmp_path):
     assert (found.source.width, found.source.height) == PLATE
 
 
-def test_the_command_refines(depth, tmp_path, capsys):
+def test_the_command_refines(depth, tmp_path, capfd, monkeypatch):
     """With events, into the folder of its own choice, as Blender asks for it, and told what is wrong."""
+    monkeypatch.setattr(stop, "listen_to_signals", lambda asked: None)  # this process's are pytest's
     copy = tmp_path / "v001"
     shutil.copytree(depth, copy)
     depth_sequence.save(depth_sequence.load(depth), copy)
     assert main(["refine", str(copy), "--smooth", "0", "--events"]) == exit_codes.OK
-    heard = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    heard = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert heard[-1]["event"] == "done" and heard[-1]["frames"] == len(FRAMES)
     assert Path(heard[-1]["folder"]) == tmp_path / "v001_refined"
     assert depth_sequence.load(tmp_path / "v001_refined").refinement["smooth"] == 0
     for arguments, sentence in (([], "needs a DEPTH"), ([str(copy), "--fringe", "9"], "--fringe must be from 0 to 8")):
         assert main(["refine", *arguments]) == exit_codes.USAGE
-        assert sentence in capsys.readouterr().err
+        assert sentence in capfd.readouterr().err
 
 
 @pytest.mark.slow
