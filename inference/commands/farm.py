@@ -226,14 +226,15 @@ def _send(options: argparse.Namespace, folder: Path, asked: Stop) -> str:
 
 
 def _own_names(clips: list[str]) -> list[str]:
-    """A folder name for each clip: its own, with a number where several have one."""
-    found: list[str] = []
+    """A folder name for each clip: its own, with a number where several have one, as some disks tell names apart."""
+    found: dict[str, str] = {}
     for clip in clips:
-        path = Path(clip).absolute()
-        name = path.stem if path.suffix and not path.is_dir() else path.name
-        taken = (f"{name}-{number}" for number in range(2, len(clips) + 2))
-        found.append(name if name not in found else next(each for each in taken if each not in found))
-    return found
+        path = Path(os.path.abspath(clip))  # noqa: PTH100  a name without ``..``
+        own = (path.stem if path.suffix and not path.is_dir() else path.name) or "clip"
+        ways = (own, *(f"{own}-{number}" for number in range(2, len(clips) + 2)))
+        name = next(each for each in ways if each.casefold() not in found)
+        found[name.casefold()] = name
+    return list(found.values())
 
 
 def _merge(options: argparse.Namespace) -> int:

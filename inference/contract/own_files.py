@@ -15,7 +15,7 @@ import secrets
 import shutil
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -170,6 +170,27 @@ def create(path: Path) -> None:
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | _CAREFUL, 0o666))
 
 
+_guards: list[Callable[[], None]] = []
+
+
+@contextlib.contextmanager
+def guarded(check: Callable[[], None]) -> Iterator[None]:
+    """Call a function before each file that `atomic` begins, and before it is renamed: it raises to prevent that.
+
+    For processes without a lock, whose folder another job may have been given meanwhile. Threads call it too.
+    """
+    _guards.append(check)
+    try:
+        yield
+    finally:
+        _guards.remove(check)
+
+
+def _check_guards() -> None:
+    for check in tuple(_guards):
+        check()
+
+
 @contextlib.contextmanager
 def atomic(path: str | Path, *, via: str | Path | None = None, keep: bool = False) -> Iterator[Path]:
     """Write a file of ours under a temporary name, and rename it once it is complete and on disk.
@@ -180,12 +201,14 @@ def atomic(path: str | Path, *, via: str | Path | None = None, keep: bool = Fals
     with `keep` that of the first.
     """
     path = Path(path)
+    _check_guards()
     # computers that share a disk may give two processes one number
     temporary = Path(via or path.parent) / f"{TEMPORARY}{os.getpid()}{secrets.randbelow(10**9):09d}-{path.name}"
     create(temporary)
     try:
         yield temporary
         sync(temporary)
+        _check_guards()
         if keep:
             _rename_to_new(temporary, path)
         else:

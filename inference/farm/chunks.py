@@ -15,6 +15,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Annotated
 
@@ -28,7 +29,7 @@ from ..contract.records import Bounds, FilePath, ForPeople, Seconds, Word
 from ..estimators import registry, requirements
 from ..media import processing_size
 from ..media.clip import open_clip
-from ..run import automatic, checkpoints, output, pieces, runner, shots
+from ..run import automatic, checkpoints, pieces, runner, shots
 from ..run.output import Output
 from . import planning
 from .planning import Plan
@@ -120,6 +121,7 @@ def do_all(
         emit(events.Warning(message=f"The depth in {folder} is complete: there is nothing left to do."))
         return 0
     plan = planning.load(folder, clip=clip, mattes=mattes)
+    require_own(folder)
     numbers = range(len(plan.chunks)) if numbers is None else numbers
     if (absent := next((number for number in numbers if number >= len(plan.chunks)), None)) is not None:
         raise Failure(
@@ -135,11 +137,12 @@ def do_all(
             progress = _progress(emit, before=sum(units[:index]), own=units[index], total=sum(units))
             work = work or _Work(folder, plan, emit, cancelled)
             work.do(number, progress)
-    except OSError as error:
+    except (OSError, planning.AnotherJob) as error:
         # the others may have done and merged all, this chunk among it, and removed what it works in
         if not planning.is_merged(folder):
-            if not is_of_files(error):
+            if not isinstance(error, OSError) or not is_of_files(error):
                 raise
+            planning.require_work(folder, plan)  # without it, why a file is missing would be said wrong
             raise unwritable(error, error.filename or folder) from error
     return sum(len(plan.chunks[number].units) for number in left)
 
@@ -162,6 +165,7 @@ class _Work:
     def __init__(self, folder: Path, plan: Plan, emit: Emit, cancelled: Callable[[], bool]) -> None:
         self._folder, self._plan = folder, plan
         self._scratch = folder / SCRATCH
+        self._watch = planning.Watch(folder, plan)
 
         def check() -> None:
             if cancelled():
@@ -169,7 +173,6 @@ class _Work:
 
         self._check = check
         own_files.make_folder(self._scratch / leftovers.CHUNKS)
-        own_files.check(self._scratch, own_files.Names(_own_names()), folders_only=True)
         self._choice = self._require(emit)
         self._device = runner.device_name(self._choice.used, self._choice.parameters)
 
@@ -218,7 +221,7 @@ class _Work:
                 hint="Try again later.",
             )
         begun = time.monotonic()
-        with _log(self._scratch, number) as write:
+        with own_files.guarded(self._watch.check), _log(self._scratch, number) as write:
             told, warnings = _logged(emit, write)
             try:
                 done = self._done(number, {each: note for each, note in before.items() if note}, told)
@@ -226,15 +229,22 @@ class _Work:
                 write(traceback.format_exc())
                 self._check()
                 if isinstance(error, Exception) and shots.may_be_of_checkpoints(error):
+                    self._watch.check()
                     _require_whole(self._folder, plan, list(before))
                 raise
             write(f"{phase.label}: done in {time.monotonic() - begun:.1f} s\n")
+            note = self._noted(done, warnings, time.monotonic() - begun)
+            if note_of(self._folder, plan, number) is None:  # one that is damaged, or another plan's, would stay
+                forget(self._folder, number)
+            own_files.save_text(_note(self._scratch, number), records.dumps(note, indent=None) + "\n", keep=True)
+
+    def _noted(self, done: pieces.Done, warnings: Sequence[str], seconds: float) -> Note:
         refused = done.unsupported
-        note = Note(
-            plan=plan.identity,
+        return Note(
+            plan=self._plan.identity,
             host=platform.node(),
             device=self._device,
-            seconds=time.monotonic() - begun,
+            seconds=seconds,
             files=tuple(
                 File(path=path.relative_to(self._folder).as_posix(), size=path.stat().st_size) for path in done.files
             ),
@@ -245,18 +255,11 @@ class _Work:
             supported=refused.supported if refused else None,
             warnings=tuple(warnings),
         )
-        own_files.save_text(_note(self._scratch, number), records.dumps(note, indent=None) + "\n", keep=True)
 
     def _done(self, number: int, before: dict[int, Note], emit: Emit) -> pieces.Done:
         plan, chunk, job = self._plan, self._plan.chunks[number], self._plan.job
         phase = plan.phases[chunk.phase]
-        state = output.read_state(self._scratch)
-        if state is None or state.key != plan.provenance.key:
-            raise Failure(
-                exit_codes.USAGE,
-                f"{self._folder} contains the work of another job than the plan's.",
-                hint="Plan again.",
-            )
+        state = planning.require_work(self._folder, plan)
         prepared = processing_size.cached(
             plan.first_frame,
             plan.last_frame,
@@ -327,7 +330,19 @@ def note_of(folder: Path, plan: Plan, number: int) -> Note | None:
         note = records.load(Note, _note(folder / SCRATCH, number), strict=False)
     except (OSError, records.RecordError):
         return None
-    return note if note.plan == plan.identity else None
+    chunk, frames = plan.chunks[number], [(shot.first_frame, shot.last_frame) for shot in note.shots]
+    whole = [(chunk.first_frame - 1,) * 2, *frames, (chunk.last_frame + 1,) * 2]
+    follow = all(before[1] + 1 == after[0] <= after[1] for before, after in pairwise(whole))
+    return note if note.plan == plan.identity and (follow or not frames) else None
+
+
+def require_own(folder: Path) -> None:
+    """Raise a `Failure` (BAD_OUTPUT) where the scratch folder of a plan, or a folder of ours in it, is a link."""
+    try:
+        own_files.make_folder(folder / SCRATCH)
+        own_files.check(folder / SCRATCH, own_files.Names(_own_names()), folders_only=True)
+    except OSError as error:
+        raise unwritable(error, folder) from error
 
 
 def forget(folder: Path, number: int) -> None:

@@ -11,9 +11,9 @@ from ..common.failures import Failure
 from ..contract import depth_sequence, events, exit_codes
 from ..contract.depth_sequence import DepthSequence
 from ..contract.hints import setting
-from ..run import runner, shots
+from ..run import output, runner, shots
 from . import planning
-from .chunks import Note, as_ranges, forget, in_words, is_damaged, note_of
+from .chunks import Note, as_ranges, forget, in_words, is_damaged, note_of, require_own
 from .planning import Plan
 
 
@@ -43,8 +43,13 @@ def merge(
     """
     folder = folder.absolute()
     if planning.is_merged(folder):
+        if not output.conclude(folder):
+            what = f"Depth maps in {folder} were removed while its result was completed."
+            raise Failure(exit_codes.FAILED, what, hint="Plan again.")
         return depth_sequence.load(folder)
     plan, written = planning.load(folder, clip=clip, mattes=mattes), planning.load(folder)
+    require_own(folder)
+    planning.require_work(folder, plan)
     notes = _notes(folder, plan)
     planning.check_clip(plan)
     with runner.opened(

@@ -9,6 +9,7 @@ result, but a scheduler has no need to divide them again.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -27,6 +28,8 @@ _LONGEST_LIST = 1024
 """Values that a task's parameter may have (specification, 3.4.1.1)."""
 _LONGEST_NAME = 64
 """Letters of a step's name (7.1)."""
+_NO_LETTERS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Those that a template cannot have, among them bytes of a file name that are not UTF-8."""
 _CANCELATION = {"mode": "NOTIFY_THEN_TERMINATE", "notifyPeriodInSeconds": 10}
 
 
@@ -193,9 +196,12 @@ def _mattes(plan: Plan) -> str:
 
 
 def _literal(text: str) -> str:
-    """A text without format strings of its own, which the template would replace."""
+    """A path without format strings of its own, which the template would replace, or letters that no template has."""
     if "{{" in text or "}}" in text:
         what = f"{in_a_line(text)} contains braces, which a job template takes for parameters."
+        raise Failure(exit_codes.USAGE, what, hint="Rename it.")
+    if _NO_LETTERS.search(text):
+        what = f"{in_a_line(text)} contains letters that a job template cannot have, such as the end of a line."
         raise Failure(exit_codes.USAGE, what, hint="Rename it.")
     return text
 

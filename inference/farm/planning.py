@@ -7,6 +7,7 @@ is a file in the scratch folder, beside the checkpoints of an ordinary run: thos
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -22,9 +23,10 @@ from ..contract.job import Job, validate, with_output
 from ..contract.numbering import Frame
 from ..contract.own_files import Names
 from ..contract.records import Bounds, Seconds, Word
+from ..contract.untrusted import open_file
 from ..estimators.base import Phase
 from ..media.processing_size import Prepared
-from ..run import inputs, pieces, runner
+from ..run import automatic, checks, inputs, output, pieces, runner
 from ..run.runner import Provenance
 from . import CHUNK_FRAMES, STARTS
 
@@ -265,15 +267,71 @@ def load(folder: Path, *, clip: str | None = None, mattes: str | None = None) ->
 
 
 def is_merged(folder: Path) -> bool:
-    """Whether the work of a plan is complete: the folder has a result and no plan any more."""
-    planned = (folder / SCRATCH / leftovers.PLAN).exists()
-    return not planned and (folder / depth_sequence.SIDECAR).is_file()
+    """Whether the work of a plan is complete: the folder has its result, or gets it from a merge that was killed."""
+    if not (folder / SCRATCH / leftovers.PLAN).exists():
+        return (folder / depth_sequence.SIDECAR).is_file()
+    state = output.read_state(folder / SCRATCH)
+    return state is not None and output.is_ending(folder, state)
+
+
+class AnotherJob(Failure):
+    """The folder of a plan has been given to another job, or was planned again."""
+
+
+def require_work(folder: Path, plan: Plan) -> output.State:
+    """The state of a plan's work; `AnotherJob` (USAGE) where the folder contains that of another job, or none."""
+    state = output.read_state(folder / SCRATCH)
+    if state is None or state.key != plan.provenance.key:
+        what = f"{folder} contains the work of another job than the plan's."
+        raise AnotherJob(exit_codes.USAGE, what, hint="Plan again.")
+    return state
+
+
+class Watch:
+    """Sees to it that nothing is written into a folder that has been given to another job since.
+
+    A process that does chunks holds no lock, so an artist may plan the folder anew while it works: what it writes then
+    would be taken for the other job's.
+    """
+
+    def __init__(self, folder: Path, plan: Plan) -> None:
+        self._folder, self._plan = folder, plan
+        self._seen: list[object] = []
+
+    def check(self) -> None:
+        """Raise `AnotherJob` where the folder is not the plan's any more."""
+        paths = [self._folder / SCRATCH / name for name in (output.NAME, leftovers.PLAN)]
+        if (now := [_stamp(path) for path in paths]) == self._seen and None not in now:
+            return
+        require_work(self._folder, self._plan)
+        try:
+            other = records.load(Plan, paths[1], strict=False).identity
+        except (OSError, records.RecordError):
+            other = ""
+        if other != self._plan.identity:
+            what = f"{self._folder} was planned again while chunks of the plan before were done."
+            raise AnotherJob(exit_codes.USAGE, what, hint="Do the chunks of the new plan.")
+        self._seen = now
+
+
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    """What changes with a file's content; it is opened, since network disks answer from memory without."""
+    try:
+        with open_file(path) as file:
+            facts = os.fstat(file.fileno())
+    except (OSError, records.RecordError):
+        return None
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
 def check_clip(plan: Plan) -> None:
     """Raise a `Failure` (BAD_CLIP) unless the clip's files are those that were planned, by name, size and time."""
-    noted = inputs.note(plan.job)
-    read = inputs.Inputs(plan.job, noted, first=plan.first_frame, last=plan.last_frame)
+    job, noted = plan.job, inputs.note(plan.job)
+    parameters = checks.resolve_parameters(automatic.info(job.estimator), job.parameters)
+    given = checks.input_sequences(automatic.info(job.estimator), parameters, Path(job.output))
+    read = inputs.Inputs(
+        job, noted, first=plan.first_frame, last=plan.last_frame, sequences=[str(parameters[name]) for name in given]
+    )
     if read.files_key() != plan.files:
         raise Failure(
             exit_codes.BAD_CLIP,

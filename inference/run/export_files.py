@@ -168,6 +168,12 @@ class _Progress:
     written: tuple[tuple[Frame, Frame], ...] = ()
     finished: bool = False
 
+    def problems(self) -> Iterator[str]:
+        """Why this is not a valid record; `records` asks."""
+        for runs in (self.planned, self.written):  # each number once, so that they are few
+            if any(first > last for first, last in runs) or any(a[1] >= b[0] for a, b in itertools.pairwise(runs)):
+                yield "has runs of frames that are not in order"
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Values:

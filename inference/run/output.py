@@ -280,15 +280,10 @@ def _current(folder: Path, new: State, *, overwrite: bool, emit: Emit) -> State:
         if own_files.is_file(leftover) and _own_names().has_file((leftover.name,)):
             leftover.unlink(missing_ok=True)
     earlier = read_state(scratch)
-    if earlier and earlier.phase == "publishing":  # an earlier run was killed at its end
-        if earlier.sequence and not _missing(earlier.sequence, scratch / _STAGED, folder):
-            _replace_result(folder, earlier)
-        _clear(scratch)
+    if earlier and is_ending(folder, earlier):
+        _conclude(folder, earlier)
         earlier = None
     finished = os.path.lexists(folder / depth_sequence.SIDECAR)  # readable or not
-    if finished and earlier and not earlier.staged:  # likewise, after depth.json was written
-        _clear(scratch)
-        earlier = None
     if finished and not overwrite:
         raise _finished_already(folder, new.fingerprint)
     if earlier and earlier.key == new.key:
@@ -318,6 +313,43 @@ def _current(folder: Path, new: State, *, overwrite: bool, emit: Emit) -> State:
         (scratch / _STAGED).mkdir(exist_ok=True)
     write_state(current, scratch)
     return current
+
+
+def is_ending(folder: Path, state: State) -> bool:
+    """Whether a run with this state was killed at its end, when everything was computed."""
+    return state.phase == "publishing" or (not state.staged and os.path.lexists(folder / depth_sequence.SIDECAR))
+
+
+def _conclude(folder: Path, state: State) -> bool:
+    """Do what is left of a run that `is_ending`; False where maps were removed, so that its result is lost."""
+    scratch, is_whole = folder / SCRATCH, True
+    if state.phase == "publishing":
+        is_whole = state.sequence is not None and not _missing(state.sequence, scratch / _STAGED, folder)
+        if is_whole:
+            _replace_result(folder, state)
+    _clear(scratch)
+    return is_whole
+
+
+def conclude(folder: Path) -> bool:
+    """As `_conclude`, of whatever was left in an output folder; True where there is no such run.
+
+    Raises
+    ------
+    Failure
+        BAD_OUTPUT: another run is at it, or the folder cannot be written.
+    """
+    if read_state(folder / SCRATCH) is None:
+        return True
+    held = lock.acquire(folder / SCRATCH)
+    try:
+        own_files.check(folder / SCRATCH, _own_names())
+        state = read_state(folder / SCRATCH)
+        return state is None or not is_ending(folder, state) or _conclude(folder, state)
+    except OSError as error:
+        raise unwritable(error, folder) from error
+    finally:
+        held.release()
 
 
 def _finished_already(folder: Path, fingerprint: str) -> Failure:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ..common.failures import UnsupportedShot
-from ..contract import depth_sequence
+from ..common.failures import Failure, UnsupportedShot
+from ..contract import depth_sequence, exit_codes
 from ..contract.catalogue import COMPLETE_FROM
 from ..depth_maps.sequence_maps import SequenceMaps, Skipped
 from ..estimators import registry
@@ -88,6 +88,11 @@ def do(task: Task, prepared: Prepared, first: int, last: int, *, name: str, unit
     name : str
         The phase, of `stages`.
     units : range
+
+    Raises
+    ------
+    Failure
+        USAGE: there are fewer units. Otherwise as for `shots.run_shot`.
     """
     meter = task.out.meter
     if name == FINISH:
@@ -96,6 +101,9 @@ def do(task: Task, prepared: Prepared, first: int, last: int, *, name: str, unit
     stage = next((each for each in stages(task, prepared, first, last, label=label) if each.name == name), None)
     if stage is None or (stage.estimator, first, last) in task.unsupported:
         return Done()
+    if units.stop > stage.phase.units:
+        what = f"The phase {name} of frames {first}-{last} has {stage.phase.units} units, and no unit {units[-1]}."
+        raise Failure(exit_codes.USAGE, what, hint="Plan again.")
     meter.plan(float(len(units)))
     meter.begin(float(len(units)))
     try:

@@ -42,7 +42,7 @@ INFO = EstimatorInfo(
         ),
         *("matte/######.npy", "matte-forwards/######.npy", "matte-state.npz"),
         *("fit.npz", "footings.npz", "learned/######.npy", "blend/######.npy"),
-        *(f"solve/{name}" for name in SOLVE_FILES),
+        *(f"solve.######/{name}" for name in SOLVE_FILES),
     ),
     has_camera=True,
     has_confidence=True,

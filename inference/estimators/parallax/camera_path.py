@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -116,7 +117,8 @@ def _solved(shot: Shot, tracks: Tracks, progress: Callable[[str, float], None]) 
             linked,
             lens,
             seed=shot.seed,
-            folder=shot.scratch / "solve",
+            # of its own: a farm may give two computers one shot
+            folder=shot.scratch / f"solve.{secrets.randbelow(10**9):09d}",
             check=shot.check,
             limit=limit,
         )

@@ -58,7 +58,7 @@ def solve_apart(
     tracks, lens, seed
         As for `solve.solve`.
     folder : Path
-        For the files exchanged between the two processes; emptied first, removed at the end.
+        For the files exchanged between the two processes; removed at the end.
     check : callable
         Called every tenth of a second; when it raises, the child is killed.
     limit : float
@@ -73,8 +73,16 @@ def solve_apart(
     MemoryError, OSError
         The child ran out of memory; the disk is full.
     """
-    _empty(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    try:
+        return _solved_apart(tracks, lens, seed=seed, folder=folder, check=check, limit=limit)
+    finally:
+        _empty(folder)
+
+
+def _solved_apart(
+    tracks: Tracks, lens: Lens, *, seed: int, folder: Path, check: Callable[[], None], limit: float
+) -> Views:
     save_arrays(folder / _TRACKS, starts=tracks.starts, ids=tracks.ids, xy=tracks.xy)
     (folder / _TASK).write_text(json.dumps({"lens": asdict(lens), "seed": seed}), encoding="utf-8")
     command = [sys.executable, "-I", "-B", "-u", __file__, str(folder)]
@@ -100,7 +108,6 @@ def solve_apart(
     if child.returncode == _UNSOLVED and (error := _unsolved(folder, len(tracks))):
         raise error
     if child.returncode == 0 and (views := _answer(folder, len(tracks))):
-        _empty(folder)
         return views
     check()  # a signal that also ended the child is the request to stop, not a failure
     tqdm.write((folder / _LOG).read_text(encoding="utf-8", errors="replace"), file=sys.stderr)

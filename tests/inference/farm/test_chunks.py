@@ -8,7 +8,8 @@ from itertools import groupby
 
 import pytest
 
-from inference.contract import depth_sequence, exit_codes
+from inference.contract import depth_sequence, exit_codes, own_files
+from inference.farm import planning
 from tests.marks import rest_slow
 
 
@@ -224,6 +225,138 @@ def test_files_that_fathom_did_not_write_are_not_believed(farm, cut_clip, tmp_pa
         (scratch / "plan.json").write_text(wrong)
         done = farm.do("0")
         assert done.returncode == exit_codes.USAGE and "cannot be used" in done.stderr
+
+
+def test_a_note_that_is_no_note_of_the_plan_does_not_stay_in_the_way(farm, cut_clip):
+    farm.plan(cut_clip)
+    notes = farm.output / ".fathom" / "chunks"
+    notes.mkdir(exist_ok=True)
+    (notes / "000000.json").write_text('{"pl')
+    late = {"plan": "the one before", "host": "", "device": "cpu", "seconds": 1}
+    (notes / "000001.json").write_text(json.dumps(late))
+    strange = {"first_frame": 1, "last_frame": 400, "status": "refused", "reason": ""}
+    plan = json.loads((farm.output / ".fathom" / "plan.json").read_text())["identity"]
+    (notes / "000010.json").write_text(json.dumps(late | {"plan": plan, "shots": [strange]}))
+    assert "The chunks 0-11 of 12 are missing" in farm.merge().stderr
+    assert farm.do().returncode == farm.merge().returncode == 0
+
+
+def test_nothing_is_deleted_or_written_through_a_link(farm, cut_clip, tmp_path):
+    farm.plan(cut_clip)
+    theirs, scratch = tmp_path / "theirs", farm.output / ".fathom"
+    theirs.mkdir()
+    (theirs / "disparity.0001.exr").write_bytes(b"theirs")
+    plan = json.loads((scratch / "plan.json").read_text())["identity"]
+    (scratch / "chunks").mkdir(exist_ok=True)
+    files = [{"path": ".fathom/low/disparity.0001.exr", "size": 1}]
+    note = {"plan": plan, "host": "", "device": "cpu", "seconds": 1, "files": files}
+    (scratch / "chunks" / "000000.json").write_text(json.dumps(note))
+    (scratch / "low").symlink_to(theirs)
+    for done in (farm.merge(), farm.do("1")):
+        assert done.returncode == exit_codes.BAD_OUTPUT and "is a link" in done.stderr
+    assert (theirs / "disparity.0001.exr").read_bytes() == b"theirs"
+    (scratch / "low").unlink()
+    scratch.rename(tmp_path / "elsewhere")
+    scratch.symlink_to(tmp_path / "elsewhere")
+    for done in (farm.do("1"), farm.merge()):
+        assert done.returncode == exit_codes.BAD_OUTPUT and "is a link" in done.stderr
+    assert [path.name for path in (tmp_path / "elsewhere" / "chunks").iterdir()] == ["000000.json"]
+
+
+def test_nothing_is_written_once_the_folder_is_another_jobs(farm, cut_clip):
+    scratch, target = farm.output / ".fathom", farm.output / "disparity.0001.exr"
+
+    def plan(*more, **options):
+        farm.plan(cut_clip, *more, **options)
+
+    for change, why in (
+        (lambda: plan(frames=3), "was planned again"),
+        (lambda: plan("--seed", 5), "the work of another job"),
+        ((scratch / "plan.json").unlink, "was planned again"),
+        (lambda: shutil.rmtree(farm.output), "the work of another job"),
+    ):
+        plan()
+        watch = planning.Watch(farm.output, planning.load(farm.output))
+        with own_files.guarded(watch.check):
+            own_files.save_text(target, "a map")
+            target.unlink()
+            with pytest.raises(planning.AnotherJob, match=why), own_files.atomic(target) as temporary:
+                temporary.write_text("a late map")
+                change()
+                temporary.parent.mkdir(exist_ok=True)
+                temporary.touch()
+            with pytest.raises(planning.AnotherJob, match=why):
+                own_files.save_text(target, "a later map")
+        assert not target.exists() and not list(farm.output.glob(".tmp-*"))
+    own_files.save_text(target, "of a process that holds the lock")
+
+
+@pytest.mark.slow
+def test_a_folder_that_is_planned_anew_gets_nothing_of_the_plan_before(farm, cut_clip, worker, helpers, tmp_path):
+    farm.plan(cut_clip, "--parameter", "pause=0.3")
+    late = farm.start("0-3")
+    scratch = farm.output / ".fathom"
+    helpers.wait_for(lambda: list(scratch.glob("shot.*/bright/*.npy")), "the first array")
+    farm.plan(cut_clip, "--seed", 5)
+    _, said = late.communicate()
+    assert late.returncode == exit_codes.USAGE and "the work of another job than the plan's" in said
+    assert not list(scratch.glob("shot.*/bright/*"))
+    assert not list((scratch / "chunks").glob("*.json"))
+
+
+@pytest.mark.parametrize("overwrite", rest_slow([True, False], 1))
+def test_a_merge_that_was_killed_at_its_end_is_completed(farm, cut_clip, worker, whole, overwrite):
+    if overwrite:
+        assert worker.estimate(cut_clip, farm.output).returncode == 0
+    before = farm.contents() if overwrite else {}
+    farm.plan(cut_clip, *["--overwrite"] * overwrite)
+    assert farm.do().returncode == 0
+    scratch = farm.output / ".fathom"
+    left = {name: (scratch / name).read_bytes() for name in ("plan.json", "state.json")}
+    assert farm.merge().returncode == 0
+    scratch.mkdir()
+    for name, data in left.items():
+        (scratch / name).write_bytes(data)
+    if overwrite:  # while it published: some maps are in their place
+        sequence = json.loads((farm.output / "depth.json").read_text())
+        sequence["source"]["path"] = str(cut_clip)
+        state = json.loads(left["state.json"]) | {"phase": "publishing", "sequence": sequence, "replaced": [1, 30]}
+        (scratch / "state.json").write_text(json.dumps(state))
+        (scratch / "new").mkdir()
+        for number in range(10, 31):
+            path = farm.output / f"disparity.{number:04d}.exr"
+            path.rename(scratch / "new" / path.name)
+            path.write_bytes(before[path.name])
+    assert farm.do("0").returncode == 0, "there is nothing left to do"
+    done = farm.merge()
+    assert done.returncode == 0, done.stderr
+    assert farm.contents() == whole()
+    assert not scratch.exists()
+
+
+def test_a_merge_leaves_alone_what_is_not_the_plans_work(farm, cut_clip):
+    farm.plan(cut_clip)
+    assert farm.do("0-3").returncode == 0
+    state = farm.output / ".fathom" / "state.json"
+    facts = json.loads(state.read_text())
+    before = sorted((farm.output / ".fathom").rglob("*"))
+    for wrong in ("{", json.dumps(facts | {"key": "another"}), json.dumps(facts | {"newer": 1})):
+        state.write_text(wrong)
+        for done in (farm.merge(), farm.do("4")):
+            assert done.returncode == exit_codes.USAGE and "the work of another job" in done.stderr
+        assert {path for path in (farm.output / ".fathom").rglob("*") if path.suffix != ".log"} >= {
+            path for path in before if path.suffix != ".log"
+        }
+
+
+def test_more_units_than_a_phase_has_are_refused(farm, cut_clip):
+    farm.plan(cut_clip)
+    path = farm.output / ".fathom" / "plan.json"
+    plan = json.loads(path.read_text())
+    plan["chunks"][0]["last_unit"] = 10**7
+    path.write_text(json.dumps(plan))
+    done = farm.do("0")
+    assert done.returncode == exit_codes.USAGE and "has 15 units" in done.stderr
 
 
 @pytest.mark.parametrize("chunks", rest_slow(["99", "a", "3-1", "-1", ""], 2))
