@@ -1,12 +1,14 @@
-"""Cache folders of libraries, in Fathom's data folder; to be set before a library is imported."""
+"""Cache folders of libraries, in Fathom's data folder, and their settings; to be set before a library is imported."""
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import shutil
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..contract import own_files
@@ -52,3 +54,20 @@ def _temporary(name: str) -> Path:
 def keep_compiled_code() -> None:
     """Store numba's compiled code in Fathom's data folder, not in the extension's, which may be read-only."""
     keep_in_data_folder("NUMBA_CACHE_DIR", "numba")
+
+
+@contextlib.contextmanager
+def without_file(name: str) -> Iterator[None]:
+    """Import a library that reads its settings from a file in the current folder, without that file.
+
+    The folder may be somebody else's, and such settings name files that are written, and more.
+    """
+    if not os.path.lexists(name):
+        yield
+        return
+    here = Path.cwd()
+    os.chdir(Path(__file__).parent)
+    try:
+        yield
+    finally:
+        os.chdir(here)

@@ -156,15 +156,17 @@ def _short(why: str) -> Build:
     return Build(build.index, f"PyTorch for the CPU, because {why}, and press Repair.", build.sizes, True)
 
 
-def _nvidia_smi() -> str | None:
-    found = shutil.which("nvidia-smi")
-    if found or os.name != "nt":
-        return found
+def _nvidia_smi(*, on_windows: bool = os.name == "nt") -> str | None:
+    if not on_windows:
+        return shutil.which("nvidia-smi")
+    # `shutil.which` looks in the current folder first, which may be that of somebody else's .blend file
     places = (
         Path(os.environ.get("SYSTEMROOT", r"C:\Windows")) / "System32",
         Path(os.environ.get("PROGRAMFILES", r"C:\Program Files")) / "NVIDIA Corporation" / "NVSMI",
+        *map(Path, os.environ.get("PATH", "").split(os.pathsep)),
     )
-    return next((str(place / "nvidia-smi.exe") for place in places if (place / "nvidia-smi.exe").is_file()), None)
+    found = (place / "nvidia-smi.exe" for place in places if place.is_absolute())
+    return next((str(program) for program in found if program.is_file()), None)
 
 
 def _gpu(line: str, has_capability: bool) -> Gpu | None:

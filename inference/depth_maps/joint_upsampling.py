@@ -27,8 +27,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from ..common.compiled import exact
 
 DISTANCE = 0.9
 """s_d, in pixels of the small map."""
@@ -130,7 +131,7 @@ def _surroundings(
     return around
 
 
-@njit(cache=True, nogil=True)
+@exact
 def _ramps(values, fringe, least):  # type: ignore[no-untyped-def]
     """Pixels [h, w] that lie between the two sides of a blurred edge.
 
@@ -175,7 +176,7 @@ def _ramps(values, fringe, least):  # type: ignore[no-untyped-def]
     return found
 
 
-@njit(cache=True, nogil=True)
+@exact
 def _fill(small, guide, plate, around, trust, settings, result, first, last):  # type: ignore[no-untyped-def]  # noqa: PLR0917
     """Fill the rows `first` to `last` - 1 of `result`."""
     radius, reach, guided, least = settings
@@ -206,7 +207,7 @@ def _fill(small, guide, plate, around, trust, settings, result, first, last):  #
                 result[m, y, x] = _plane(values[:taken], weights[:taken], at, v, u)
 
 
-@njit(cache=True, nogil=True)
+@exact
 def _bilinear(values, v, u):  # type: ignore[no-untyped-def]
     """The value at (v, u) between the four pixels around it, the outermost ones extended."""
     h, w = values.shape
@@ -219,7 +220,7 @@ def _bilinear(values, v, u):  # type: ignore[no-untyped-def]
     return top + (bottom - top) * fv
 
 
-@njit(cache=True, nogil=True)
+@exact
 def _weigh(guide, trust, color, v, u, window, guided, at, weights):  # type: ignore[no-untyped-def]  # noqa: PLR0917
     """Fill in the small map's pixels around (v, u) and their weights; return their number."""
     h, w = guide.shape[:2]
@@ -240,7 +241,7 @@ def _weigh(guide, trust, color, v, u, window, guided, at, weights):  # type: ign
     return taken
 
 
-@njit(cache=True, nogil=True)
+@exact
 def _bounds(values, weights):  # type: ignore[no-untyped-def]
     """Smallest and largest of the values that count."""
     least = _COUNTED * weights.max()
@@ -251,7 +252,7 @@ def _bounds(values, weights):  # type: ignore[no-untyped-def]
     return low, high
 
 
-@njit(cache=True, nogil=True)
+@exact
 def _choose_side(values, weights, order, deviation):  # type: ignore[no-untyped-def]
     """Remove the weight of values on the other side of a step than the weighted median."""
     for k in range(len(values)):  # by insertion: there are 25
@@ -269,7 +270,7 @@ def _choose_side(values, weights, order, deviation):  # type: ignore[no-untyped-
         weights[k] *= np.exp(-0.5 * ((values[k] - median) / deviation) ** 2)
 
 
-@njit(cache=True, nogil=True)
+@exact
 def _plane(values, weights, at, v, u):  # type: ignore[no-untyped-def]
     """The value at (v, u) of the plane through the values, clamped to those that count."""
     total = sx = sy = sv = 0.0

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -80,3 +82,28 @@ def test_a_temporary_cache_serves_again(tmp_path, monkeypatch):
     for _ in range(2):
         caches.keep_in_data_folder(NAME, "lib")
         assert os.environ.pop(NAME) == str(tmp_path / f"fathom-lib-{os.getuid()}")
+
+
+def test_settings_of_libraries_in_the_current_folder_and_for_other_programs_do_not_count(tmp_path):
+    """The folder may be somebody else's, and numba's settings name a file that it writes."""
+    (tmp_path / "depth.json").write_text("precious")
+    (tmp_path / ".numba_config.yaml").write_text("chrome_trace: depth.json\ndisable_jit: 1\n")
+    (tmp_path / "matplotlibrc").write_text("font.size: 77\n")
+    code = f"""if True:
+        import os, sys
+        sys.path.insert(0, {str(Path(__file__).parents[3])!r})
+        from inference.common import caches, compiled
+        from inference.common.compiled import numba
+        assert numba.config.CHROME_TRACE == "" and not numba.config.DISABLE_JIT
+        numba.config.reload_config()  # as each compilation does
+        assert numba.config.CHROME_TRACE == "" and not numba.config.DISABLE_JIT
+        assert os.path.samefile(".", {str(tmp_path)!r})
+        with caches.without_file("matplotlibrc"):
+            import matplotlib
+        assert matplotlib.rcParams["font.size"] == 10"""
+    strange = {"NUMBA_NUM_THREADS": "0", "NUMBA_DISABLE_JIT": "1"}
+    variables = {**os.environ, **strange, "FATHOM_HOME": str(tmp_path / "home"), "MPLCONFIGDIR": str(tmp_path / "home")}
+    command = [sys.executable, "-I", "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "depth.json").read_text() == "precious"

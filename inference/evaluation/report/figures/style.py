@@ -17,8 +17,10 @@ from ....contract.untrusted import in_a_line
 
 caches.keep_in_data_folder("MPLCONFIGDIR", "matplotlib")  # its font cache; must be set before the import
 
+with caches.without_file("matplotlibrc"):
+    import matplotlib as mpl
+
 import cv2  # noqa: E402
-import matplotlib as mpl  # noqa: E402
 import matplotlib.style  # noqa: E402
 import numpy as np  # noqa: E402
 from matplotlib.axes import Axes  # noqa: E402
