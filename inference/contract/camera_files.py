@@ -9,7 +9,7 @@ an image is that of the plate's file of its name, else the last number in its na
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,11 +17,13 @@ from . import own_files, records
 from .camera import Camera, DistortionModel, Matrix4, Pose
 from .hints import setting
 from .numbering import frame_number
-from .untrusted import in_a_line, is_folder, read_text
+from .untrusted import in_a_line, is_folder, read_lines, read_text
 
 VERSION = 1
 """Of Fathom's own files."""
 ROTATION_ORDERS = ("XYZ", "XZY", "YXZ", "YZX", "ZXY", "ZYX")
+MOST_FRAMES = 100_000
+"""More than a job file has room for."""
 NUKES_ORDER = "ZXY"
 """The order of rotations of a camera in Nuke unless another is chosen: about z first."""
 _COLMAP: dict[str, tuple[int, DistortionModel, tuple[int, ...]]] = {
@@ -87,9 +89,7 @@ def load(
             camera = _colmap(path if is_folder(path) else path.parent, files or {})
             has_lens = True
         elif path.suffix.lower() == ".chan":
-            camera, has_lens = _chan(
-                read_text(path), path.name, size=(width, height), focal_length=focal_length, order=rotation_order
-            )
+            camera, has_lens = _chan(path, size=(width, height), focal_length=focal_length, order=rotation_order)
         else:
             camera, has_lens = _own(read_text(path), path.name), True
         records.check(camera, where=path.name)
@@ -99,7 +99,7 @@ def load(
         ) from error
     except CameraFileError:
         raise
-    except (ValueError, OverflowError) as error:  # of `records`, or a number that Python does not take
+    except (ValueError, ArithmeticError) as error:  # of `records`, or a number that Python does not take
         raise CameraFileError(f"The camera cannot be read: {in_a_line(str(error))}.") from error
     if not camera.poses:
         raise CameraFileError(f"The camera file {path} has no poses.")
@@ -124,17 +124,17 @@ def _own(text: str, name: str) -> Camera:
 # ---------------------------------------------------------------------------------------------------------- .chan
 
 
-def _chan(
-    text: str, name: str, *, size: tuple[int, int], focal_length: float | None, order: str
-) -> tuple[Camera, bool]:
+def _chan(path: Path, *, size: tuple[int, int], focal_length: float | None, order: str) -> tuple[Camera, bool]:
     """The camera, and whether its lens is the file's own."""
-    width, height = size
+    name, (width, height) = path.name, size
     if order not in ROTATION_ORDERS:
         raise CameraFileError(
             f"The rotation order must be one of {', '.join(ROTATION_ORDERS)}, not '{in_a_line(order)}'."
         )
-    rows, has_lens = {}, False
-    for number, values in _numbers(text, name, least=7):
+    rows: dict[int, tuple[Matrix4, float]] = {}
+    has_lens = False
+    for number, values in _numbers(path, least=7):
+        _require_few(rows, name)
         frame, view = values[0], values[7] if len(values) > 7 else None
         if frame != int(frame) or int(frame) in rows:
             raise CameraFileError(
@@ -180,8 +180,9 @@ def _of_chan(place: list[float], degrees: list[float], order: str) -> Matrix4:
 
 
 def _colmap(folder: Path, files: Mapping[str, int]) -> Camera:
-    lenses = {}
-    for number, fields in _lines(read_text(folder / "cameras.txt")):
+    lenses: dict[str, Camera] = {}
+    for number, fields in _lines(folder / "cameras.txt"):
+        _require_few(lenses, "cameras.txt")
         if len(fields) < 5 or fields[1] not in _COLMAP:
             known = ", ".join(_COLMAP)
             raise CameraFileError(
@@ -189,11 +190,9 @@ def _colmap(folder: Path, files: Mapping[str, int]) -> Camera:
                 f"Fathom knows {known}: undistort the images in COLMAP, or solve with one of these."
             )
         lenses[fields[0]] = _lens(number, fields)
-    lines = [line for line in read_text(folder / "images.txt").splitlines() if not line.lstrip().startswith("#")]
-    while lines and not lines[-1].strip():
-        lines.pop()
     found: dict[int, tuple[Matrix4, Camera]] = {}
-    for line in lines[::2]:  # every second one lists points
+    for line in _image_lines(folder / "images.txt"):
+        _require_few(found, "images.txt")
         fields = line.split(maxsplit=9)
         if len(fields) < 10 or fields[8] not in lenses:
             raise CameraFileError(f"images.txt has a line that is no image of its cameras: '{in_a_line(line)}'.")
@@ -220,6 +219,18 @@ def _colmap(folder: Path, files: Mapping[str, int]) -> Camera:
     return replace(common, poses=tuple(poses))
 
 
+def _image_lines(path: Path) -> Iterator[str]:
+    """The lines that describe images: each is followed by one of its points, which may be empty."""
+    is_image, has_gap = True, False
+    for line in read_lines(path):
+        if line.lstrip().startswith("#"):
+            continue
+        if line.strip() and (is_image or has_gap):
+            yield "" if has_gap else line  # empty lines are an end, or else no images
+        has_gap = has_gap or (is_image and not line.strip())
+        is_image = not is_image
+
+
 def _lens(number: int, fields: list[str]) -> Camera:
     focals, model, places = _COLMAP[fields[1]]
     values = [_number(value, "cameras.txt") for value in fields[2:]]
@@ -244,9 +255,9 @@ def _lens(number: int, fields: list[str]) -> Camera:
 
 def _of_colmap(quaternion: list[float], shift: list[float]) -> Matrix4:
     """A camera-to-world matrix from a world-to-camera quaternion (w first) and translation."""
-    length = math.sqrt(sum(value * value for value in quaternion))
-    if length < 1e-9:
-        raise CameraFileError("images.txt has a rotation of only zeros.")
+    length = math.hypot(*quaternion)
+    if not 1e-9 < length < 1e9:
+        raise CameraFileError("images.txt has a rotation of only zeros, or of huge numbers.")
     w, x, y, z = (value / length for value in quaternion)
     rows = (
         (1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
@@ -260,20 +271,26 @@ def _of_colmap(quaternion: list[float], shift: list[float]) -> Matrix4:
 # ---------------------------------------------------------------------------------------------------------- lines
 
 
-def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
+def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Number and words of each line that is neither empty nor a comment."""
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(read_lines(path), 1):
         if line.strip() and not line.lstrip().startswith("#"):
             yield number, line.split()
 
 
-def _numbers(text: str, name: str, *, least: int) -> Iterator[tuple[int, list[float]]]:
-    for number, words in _lines(text):
+def _numbers(path: Path, *, least: int) -> Iterator[tuple[int, list[float]]]:
+    for number, words in _lines(path):
         if len(words) < least:
             raise CameraFileError(
-                f"Line {number} of {name} has {len(words)} values, and a frame with position and rotation has {least}."
+                f"Line {number} of {path.name} has {len(words)} values, and a frame with position and rotation has "
+                f"{least}."
             )
-        yield number, [_number(word, name) for word in words]
+        yield number, [_number(word, path.name) for word in words]
+
+
+def _require_few(found: Collection[object], name: str) -> None:
+    if len(found) >= MOST_FRAMES:
+        raise CameraFileError(f"{name} has more than {MOST_FRAMES} frames or cameras: leave out those of other shots.")
 
 
 def _number(word: str, name: str) -> float:

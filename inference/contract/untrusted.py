@@ -5,14 +5,20 @@ Reading takes bounded time and memory, and text for display has no terminal cont
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 LARGEST_FILE = 1 << 26
 """Bytes of the largest file that is read as a record: a depth sequence of about 80,000 camera poses."""
+LARGEST_TABLE = 1 << 30
+"""Bytes of the largest file that is read line by line."""
+LONGEST_LINE = 1 << 16
+"""Characters of a line that are read."""
 SURROGATE = re.compile("[\ud800-\udfff]")
 _CONTROL = re.compile("\r(?!\n)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """Terminal control characters, and those that change the text direction."""
@@ -71,6 +77,25 @@ def decoded(data: bytes, path: str | Path) -> str:
         raise RecordError(f"{path} is not a text file") from error
 
 
+def read_lines(path: str | Path) -> Iterator[str]:
+    """The lines of a text file, without their ends, one by one; of a longer one the first `LONGEST_LINE` letters.
+
+    Errors are those of `read_text`, with `LARGEST_TABLE` for `most`; the last of them may come after some lines.
+    """
+    with open_file(path) as file:
+        if os.fstat(file.fileno()).st_size > LARGEST_TABLE:
+            raise _too_large(path, LARGEST_TABLE)
+        text = io.TextIOWrapper(file, encoding="utf-8-sig")
+        try:
+            is_inside = False
+            while piece := text.readline(LONGEST_LINE):
+                if not is_inside:
+                    yield piece.rstrip("\n")
+                is_inside = not piece.endswith("\n")
+        except UnicodeDecodeError as error:
+            raise RecordError(f"{path} is not a text file") from error
+
+
 def read_bytes(path: str | Path, *, most: int = LARGEST_FILE) -> bytes:
     """The content of a file, as `read_text`."""
     with open_file(path) as file:
@@ -80,8 +105,12 @@ def read_bytes(path: str | Path, *, most: int = LARGEST_FILE) -> bytes:
             while pieces[-1] and (size := size + len(pieces[-1])) <= most:  # its size was unknown, or it grows
                 pieces.append(file.read(min(1 << 20, most + 1 - size)))
     if size > most:
-        raise RecordError(f"{path} is larger than {most / 1e6:.0f} MB, the limit for files of its kind")
+        raise _too_large(path, most)
     return b"".join(pieces)
+
+
+def _too_large(path: str | Path, most: int) -> RecordError:
+    return RecordError(f"{path} is larger than {most / 1e6:.0f} MB, the limit for files of its kind")
 
 
 def open_file(path: str | Path) -> BinaryIO:

@@ -1,6 +1,8 @@
 """Camera paths as files."""
 
 import math
+import os
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -127,11 +129,40 @@ def test_a_chan_without_fields_of_view_needs_a_focal_length(tmp_path):
         ("# nothing\n", "has no frames"),
         ("1 1e300 0 0 0 0 0 50\n", "cannot be read: camera.chan.poses.0..camera_to_world"),
         ("1e300 0 0 0 0 0 0 50\n", "cannot be read: camera.chan.poses.0..frame"),
+        ("1 0 0 0 0 0 0 5e-324\n", "cannot be read: float division"),
+        ("1 0 0 0 0 0 0 179.999999999\n", "cannot be read: camera.chan.focal_length"),
+        ("\0" * 100_000, "Line 1 of camera.chan has 1 values"),
     ],
 )
 def test_a_damaged_chan_is_declined_in_a_sentence(tmp_path, text, why):
     with pytest.raises(CameraFileError, match=why):
         chan(tmp_path, text)
+
+
+def test_a_chan_of_endless_lines_or_frames_takes_little_memory(tmp_path, monkeypatch):
+    text = "1 0 0 0 0 0 0 50 " + "0 " * 2_000_000 + "\n2 0 0 0 0 0 0 50 more\r3 0 0 0 0 0 0 50"
+    (tmp_path / "camera.chan").write_text(text.replace(" more", ""))
+    tracemalloc.start()
+    try:
+        camera = camera_files.load(tmp_path / "camera.chan", **SIZE)
+        assert tracemalloc.get_traced_memory()[1] < 10e6
+    finally:
+        tracemalloc.stop()
+    assert [pose.frame for pose in camera.poses] == [1, 2, 3]
+    monkeypatch.setattr(camera_files, "MOST_FRAMES", 2)
+    with pytest.raises(CameraFileError, match=r"camera\.chan has more than 2 frames"):
+        camera_files.load(tmp_path / "camera.chan", **SIZE)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes are no files there")
+def test_what_is_no_file_of_text_is_said_at_once(tmp_path):
+    for name in ("camera.chan", "camera.json", "cameras.txt", "images.txt"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(CameraFileError, match="is a pipe or a device"):
+            camera_files.load(tmp_path / name, **SIZE)
+    (tmp_path / "binary.chan").write_bytes(bytes(range(256)))
+    with pytest.raises(CameraFileError, match="is not a text file"):
+        camera_files.load(tmp_path / "binary.chan", **SIZE)
 
 
 # ------------------------------------------------------------------------------------------------------------- COLMAP
@@ -189,6 +220,8 @@ def test_a_camera_an_image_is_a_lens_that_zooms(tmp_path):
         ("1 PINHOLE 960 540 800\n", IMAGES, "lacks values of its model PINHOLE"),
         ("1 PINHOLE 960 540 800 800 480 270\n", "1 1 0 0 0 0 0 0 5 a.1.png\n\n", "no image of its cameras"),
         ("1 PINHOLE 960 540 800 800 480 270\n", "1 0 0 0 0 0 0 0 1 a.1.png\n\n", "rotation of only zeros"),
+        ("1 PINHOLE 960 540 800 800 480 270\n", "1 1e200 1e200 0 0 0 0 0 1 a.1.png\n\n", "or of huge numbers"),
+        ("1 PINHOLE 960 540 800 800 480 270\n", f"{IMAGES}\n\n3 1 0 0 0 0 0 0 1 a.3.png\n", "no image of its cameras"),
         ("1 PINHOLE 960 540 800 800 480 270\n", "", "has no images"),
         ("1 PINHOLE 1e300 540 800 800 480 270\n", IMAGES, "cannot be read"),
         ("1 PINHOLE 960 540 800 800 480 270\n", f"1 1 0 0 0 0 0 0 1 {'9' * 5000}.png\n\n", "cannot be read"),
@@ -203,6 +236,13 @@ def test_a_camera_an_image_is_a_lens_that_zooms(tmp_path):
 def test_a_reconstruction_that_is_no_camera_path_is_declined_in_a_sentence(tmp_path, cameras, images, why):
     with pytest.raises(CameraFileError, match=why):
         colmap(tmp_path, cameras, images)
+
+
+def test_points_of_any_length_and_lines_after_the_last_do_not_count(tmp_path):
+    points = "10.5 20.5 -1 " * 50_000
+    text = f"1 1 0 0 0 0 0 0 1 a.1.png\n{points}\n2 1 0 0 0 0 0 0 1 a.2.png\n{points}\n\n\n\n"
+    camera = colmap(tmp_path, "1 PINHOLE 960 540 800 800 480 270\n", text)
+    assert [pose.frame for pose in camera.poses] == [1, 2]
 
 
 def test_a_camera_with_a_name_keeps_it(tmp_path):
