@@ -313,7 +313,8 @@ def _parameter(text: str) -> tuple[str, Any]:
 def _build(options: argparse.Namespace) -> None:
     if options.into:
         try:
-            bpy.ops.wm.open_mainfile(filepath=str(Path(options.into).absolute()))
+            # nobody is there whom Blender could ask, and nothing that is built needs the file's scripts
+            bpy.ops.wm.open_mainfile(filepath=str(Path(options.into).absolute()), use_scripts=False)
         except RuntimeError as error:
             raise Problem(f"{options.into} cannot be opened: {_reason(error)}") from error
     else:

@@ -21,6 +21,7 @@ from ..inference.contract.depth_sequence import DepthSequenceError, Shot
 from ..inference.contract.events import Error, Event
 from ..inference.contract.export import Export, Placement
 from ..inference.contract.job import JobError
+from ..inference.contract.untrusted import in_a_line
 from . import camera, depth_list, lookup, nodes, places, preferences, solved_camera, standing, tags
 from .build import fit_scene
 from .compositing.compositor_nodes import find_scene_tree
@@ -49,6 +50,8 @@ FORMATS = (
     ("USD", "Camera (USD)", "The camera with its lens and path"),
     ("ALEMBIC", "Camera (Alembic)", "The camera with its lens and path"),
 )
+_MOST_DIGITS = 30
+"""Of a range: more than Blender has frames, and few enough for every number."""
 _DISTANCES = ("Near", "Far", "Near Limit", "Far Limit", FIT_SWITCH)
 
 
@@ -416,8 +419,8 @@ def _range(text: str) -> tuple[int | None, int | None]:
     if not text.strip():
         return None, None
     first, dash, last = text.replace(" ", "").partition("-")
-    if not first.isdecimal() or (dash and not last.isdecimal()):
-        raise JobError(f"Frames are a range such as 1001-1040, or one number, not '{text}'.")
+    if not first.isdecimal() or (dash and not last.isdecimal()) or len(first) + len(last) > _MOST_DIGITS:
+        raise JobError(f"Frames are a range such as 1001-1040, or one number, not '{in_a_line(text)}'.")
     return int(first), int(last) if dash else int(first)
 
 

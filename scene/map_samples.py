@@ -27,6 +27,7 @@ def bilinear(values: NDArray[np.float32], places: NDArray[np.float64]) -> NDArra
     NaN outside, and where one of the pixels around has no depth (0).
     """
     height, width = values.shape
+    places = np.where(np.isfinite(places), places, -1.0)  # outside
     x = np.clip(places[:, 0] * width - 0.5, 0, width - 1)
     y = np.clip((1.0 - places[:, 1]) * height - 0.5, 0, height - 1)
     left, top = x.astype(int), y.astype(int)

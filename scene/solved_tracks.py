@@ -15,6 +15,8 @@ from .problems import Problem
 from .viewing import shown
 
 Floats = NDArray[np.float64]
+_LEAST_DETERMINANT = 1e-12
+"""Of a pose; that of a rotation and a translation is 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +63,10 @@ def read_solve(clip: bpy.types.MovieClip) -> Solve:
             f"The clip {clip.name} has no camera solve: track it in the Movie Clip Editor and press Solve Camera "
             "Motion."
         )
-    tracks = (_read_track(track, shift) for track in held.tracks if track.has_bundle and track.weight > 0)
+    if any(not np.all(np.isfinite(pose)) or abs(np.linalg.det(pose)) < _LEAST_DETERMINANT for pose in poses.values()):
+        raise Problem(f"The camera solve of {clip.name} has poses that are no positions: solve the camera again.")
+    found = (_read_track(track, shift) for track in held.tracks if track.has_bundle and track.weight > 0)
+    tracks = (track for track in found if np.all(np.isfinite(track.point)) and np.isfinite(track.error))
     settings = clip.tracking.settings
     return Solve(clip=clip.name, poses=poses, tracks=tuple(tracks), is_tripod=settings.use_tripod_solver)
 
@@ -135,10 +140,11 @@ def _read_track(track: bpy.types.MovieTrackingTrack, shift: int) -> SolvedTrack:
     track.markers.foreach_get("co", places)
     track.markers.foreach_get("mute", mute)
     seen = places.reshape(-1, 2).astype(float) + np.array(track.offset)
+    used = ~mute & np.all(np.isfinite(seen), axis=1)
     return SolvedTrack(
         name=track.name,
         point=np.array(track.bundle, float),
         error=track.average_error,
-        frames=frames[~mute].astype(np.int64) + shift,
-        places=seen[~mute],
+        frames=frames[used].astype(np.int64) + shift,
+        places=seen[used],
     )

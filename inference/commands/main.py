@@ -75,6 +75,15 @@ def _parsed(given: Sequence[str]) -> argparse.Namespace:
     return options
 
 
+def _require_folder() -> None:
+    """`_Usage` where the current folder, which relative paths are relative to, was deleted."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        what = f"The current folder cannot be used ({error.strerror}): change to one that exists."
+        raise _Usage(what, "") from error
+
+
 def _problem_of_data_folder(option: str | None) -> str | None:
     """What keeps the data folder that is named from being one."""
     name, chosen = ("--data-folder", option) if option else ("FATHOM_HOME", os.environ.get("FATHOM_HOME"))
@@ -110,6 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         streams.secure()
     os.environ.update(environment.NO_TELEMETRY)
     try:
+        _require_folder()
         options = _parsed(given)
     except _Usage as wrong:
         what, usage = wrong.args

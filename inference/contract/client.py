@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import queue
 import signal
@@ -15,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from . import bounded_log, depth_sequence, events, exit_codes, job, leftovers, own_files, refinement
+from . import bounded_log, depth_sequence, environment, events, exit_codes, job, leftovers, own_files, refinement
 from .depth_sequence import DepthSequence, DepthSequenceError
 from .events import Event
 from .export import Export
@@ -229,10 +230,11 @@ def _manage_weights(action: str, arguments: Sequence[str], python: str | Path, h
 
 def _run_verb(arguments: Sequence[str], log: Path, python: str | Path, home: str | Path) -> Steps:
     """Run a verb of the worker whose log lies in the data folder."""
-    errors = _opened(log, f"The data folder {home}", "Make room there, or choose another in Fathom's preferences.")
-    if isinstance(errors, events.Error):
-        yield (errors,)
+    found = _own_log(log, f"The data folder {home}", "Make room there, or choose another in Fathom's preferences.")
+    if isinstance(found, events.Error):
+        yield (found,)
         return
+    log, errors = found
     try:
         process = _process(python, [*arguments, "--events", "--parent-pipe"], errors, home)
     except OSError as error:
@@ -341,6 +343,7 @@ def ask(python: str | Path, arguments: Sequence[str], *, home: str | Path | None
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=clean_environment(home),
+            cwd=folder_to_run_in(),
             creationflags=_NO_WINDOW,
         )
     )
@@ -371,6 +374,7 @@ class _Worker:
         self._reader = threading.Thread(target=self._read, args=(process.stdout,), name="fathom-events", daemon=True)
         self._reader.start()
         self._logger = bounded_log.start(process.stderr, errors) if process.stderr and errors else None
+        self._use = environment.Use(Path(str(process.args[0])))  # type: ignore[index]
 
     def _read(self, stream: IO[bytes]) -> None:
         """Put the events into the queue; while it is full, the worker waits."""
@@ -446,6 +450,7 @@ class _Worker:
             self._process.stdout.close()
         if self._logger is not None:
             self._logger.join(_GRACE)
+        self._use.end()
         with contextlib.suppress(OSError):
             self._tidy(keep_log=keep_log)
 
@@ -523,6 +528,23 @@ def _start(
     return _Worker(process, log, partial(_tidy, Path(name), take_away), lighter=lighter, errors=errors)
 
 
+def _own_log(log: Path, what: str, hint: str) -> tuple[Path, IO[bytes]] | events.Error:
+    """A log and its path, to which no other process writes: where another Blender does, the name gets a number."""
+    for number in itertools.count(1):
+        path = log if number == 1 else log.with_stem(f"{log.stem}-{number}")
+        while True:
+            errors = _opened(path, what, hint)
+            if isinstance(errors, events.Error):
+                return errors
+            is_ours = own_files.lock(errors.fileno())
+            if is_ours and own_files.is_at(path, errors.fileno()):
+                return path, errors
+            errors.close()
+            if not is_ours:
+                break
+    raise AssertionError("numbers have no end")
+
+
 def _opened(log: Path, what: str, hint: str) -> IO[bytes] | events.Error:
     """The opened log, in a folder that is made if need be; or the error that `what` cannot be written."""
     try:
@@ -574,6 +596,7 @@ def _process(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=clean_environment(home),
+            cwd=folder_to_run_in(),
             **own_group(),
         )
     except OSError:
@@ -600,6 +623,15 @@ def clean_environment(home: str | Path | None = None) -> dict[str, str]:
         if name not in _DROPPED and not name.upper().lstrip("_").startswith("PYTHON")
     }
     return kept if home is None else kept | {"FATHOM_HOME": str(home)}
+
+
+def folder_to_run_in() -> str | None:
+    """The folder that a process starts in; None: this one's, unless that was deleted, in which nothing starts well."""
+    try:
+        os.getcwd()  # noqa: PTH109  as below
+    except OSError:
+        return tempfile.gettempdir()
+    return None
 
 
 def own_group() -> dict[str, Any]:

@@ -8,9 +8,11 @@ an unfinished environment or one of another version of Fathom is never used by m
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import secrets
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,6 +39,8 @@ _WEIGHTS_NOTE = Path("models") / "folder.json"
 """In the data folder: the folder of weights that the artist chose, for all Blender versions and the command line."""
 
 STAMP = "fathom-environment.json"
+_USE = ".used-by-"
+"""Beginning of the names of files in an environment that say that a program of it runs."""
 WHERE = "Edit > Preferences > Add-ons > Fathom"
 """Where the artist installs the environment."""
 
@@ -146,6 +150,47 @@ def fingerprint(requirements: Sequence[Path]) -> str:
         except OSError as error:
             raise MissingEnvironment(f"{path} cannot be read, so Fathom is damaged; install it again.") from error
     return digest.hexdigest()
+
+
+class Use:
+    """Says that a program of one of Fathom's own environments runs, so that nobody removes it; until `end`.
+
+    A lock of the operating system's, so that it ends with this process. Nothing for another Python, nor where the
+    environment cannot be written.
+    """
+
+    def __init__(self, python: Path) -> None:
+        folder, self._descriptor = python.parent.parent, -1
+        self._path = folder / f"{_USE}{os.getpid()}-{secrets.token_hex(4)}"
+        if is_file(folder / STAMP):
+            with contextlib.suppress(OSError):
+                self._descriptor = own_files.open_file(self._path, os.O_CREAT | os.O_RDWR)
+                own_files.lock(self._descriptor)
+
+    def end(self) -> None:
+        """Say so no longer."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+            with contextlib.suppress(OSError):
+                self._path.unlink(missing_ok=True)
+
+
+def is_used(folder: Path) -> bool:
+    """Whether a program of an environment runs, as far as a `Use` says so."""
+    for path in entries(folder):
+        if not path.name.startswith(_USE):
+            continue
+        try:
+            descriptor = own_files.open_file(path, os.O_RDWR)
+        except OSError:
+            continue
+        try:
+            if not own_files.lock(descriptor):
+                return True
+        finally:
+            os.close(descriptor)
+    return False
 
 
 def states(home: Path) -> dict[PackageSet, State]:

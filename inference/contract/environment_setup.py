@@ -17,8 +17,8 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from . import own_files, records
-from .client import MAIN, clean_environment, own_group
-from .environment import LIGHT, STAMP, TORCH, WHERE, PackageSet, entries, fingerprint, python_of, state
+from .client import MAIN, clean_environment, folder_to_run_in, own_group
+from .environment import LIGHT, STAMP, TORCH, WHERE, PackageSet, entries, fingerprint, is_used, python_of, state
 from .events import Event, Progress, Stage
 from .installer import CHECKING, TORCH_INDEX, last_line
 from .untrusted import is_folder, is_there, read_text
@@ -35,6 +35,12 @@ _SIZES: dict[PackageSet, tuple[float, float]] = {
 
 _ASIDE = ".before"
 """Ending of the name of an environment while the one that replaces it is made."""
+_LEAST_ROOM = 1 << 28
+"""Bytes that an installation leaves on the disk, as an index may send without end; half of less where there is less."""
+_LOOK = 1.0
+"""Seconds from one look at the disk to the next."""
+_TEMPORARY = "tmp"
+"""Folder inside an environment for what pip unpacks, which goes with it where the installation ends early."""
 _WAIT = 0.02
 """Seconds that one step waits for a tool's output, so that the caller's loop needs no sleep."""
 
@@ -181,6 +187,11 @@ def repair(
             reason = f"its Python does not start ({error.strerror or error})"
     if offline is not None:
         raise SetupError(f"The inference environment was left as it is ({reason.rstrip('.')}). {offline}")
+    if is_used(folder):
+        raise SetupError(
+            f"The inference environment has to be made again ({reason.rstrip('.')}), and it is in use by another "
+            "Blender: wait until nothing runs there, then press Repair again."
+        )
     yield (Stage(name="environment", label=f"Repairing: {reason}"),)
     version = _check_python(python)
     _check_room(folder, needed_bytes)
@@ -242,7 +253,7 @@ def remove(home: Path) -> None:
     Raises
     ------
     SetupError
-        One is being installed.
+        One is being installed, or in use.
     OSError
         One cannot be deleted.
     """
@@ -250,6 +261,8 @@ def remove(home: Path) -> None:
     if not is_folder(place):
         return
     with _alone(place):
+        if any(map(is_used, _ours(place))):
+            raise SetupError("The inference environment is in use by another Blender: wait until nothing runs there.")
         for folder in [*_ours(place), *_ours(place, _ASIDE)]:
             _delete(folder)
         for log in _named(place, ".log"):
@@ -264,13 +277,13 @@ def are_there(home: Path) -> bool:
 
 
 def remove_others(folder: Path) -> None:
-    """Delete the environments beside `folder`, which belong to other versions of Fathom.
+    """Delete the environments beside `folder`, which belong to other versions of Fathom or have less packages.
 
-    While one is being installed nothing is deleted; the next installation does it.
+    Those in use stay, and while one is being installed nothing is deleted; the next installation does it.
     """
     with contextlib.suppress(SetupError, OSError), _alone(folder.parent):
         for other in [*_ours(folder.parent), *_ours(folder.parent, _ASIDE)]:
-            if other != folder:
+            if other != folder and not is_used(other):
                 _delete(other)
 
 
@@ -443,12 +456,16 @@ def _install(
     total = 2 * sum(_count(path) for path in requirements) + 2  # and one each for venv and for unpacking
     done = 0
     for name, command in steps:
+        if folder.exists():  # venv has made it
+            (folder / _TEMPORARY).mkdir()
+            variables |= dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder / _TEMPORARY))
         code, done = yield from run_tool(command, log, variables, first=name, done=done + 1, total=total)
         if code is None:
             return False
         if code:
             reason = _last_error(log, code).removeprefix(f"{name} failed: ")
             raise SetupError(f"{name} failed: {reason} See {log} for the rest, then press Install Dependencies again.")
+    shutil.rmtree(folder / _TEMPORARY, ignore_errors=True)
     stamp = {
         "requirements": fingerprint(requirements),
         "python": str(python),
@@ -498,7 +515,10 @@ def run_tool(
     ------
     OSError
         The tool cannot be started, or the log cannot be written.
+    SetupError
+        The disk is nearly full.
     """
+    least, looked = min(_LEAST_ROOM, shutil.disk_usage(log.parent).free // 2), time.monotonic()
     process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -508,6 +528,7 @@ def run_tool(
         encoding="utf-8",
         errors="replace",
         env=variables,
+        cwd=folder_to_run_in(),
         **own_group(),
     )
     lines: queue.Queue[str | None] = queue.Queue()
@@ -531,9 +552,20 @@ def run_tool(
                         events.append(Progress(done=done, total=total))
                 if (yield tuple(events)):
                     return None, done
+                if time.monotonic() - looked > _LOOK:
+                    looked = time.monotonic()
+                    _require_room(log.parent, least)
         return process.wait(), done
     finally:
         _end_tool(process)
+
+
+def _require_room(place: Path, least: int) -> None:
+    if shutil.disk_usage(place).free < least:
+        raise SetupError(
+            f"The disk of {place} is nearly full, so the installation was ended: free some space, or ask who maintains "
+            "the package index whether it sends more than the packages."
+        )
 
 
 def _label(line: str) -> str:

@@ -115,6 +115,10 @@ def vertices(
     return found
 
 
+class VoxelError(ValueError):
+    """Voxels are too small for how far the points spread."""
+
+
 class VoxelGrid:
     """Points thinned to one in each voxel: their mean, with the mean of their colors and confidence.
 
@@ -140,8 +144,7 @@ class VoxelGrid:
 
         Raises
         ------
-        ValueError
-            Voxels are too small for how far the points spread.
+        VoxelError
         """
         if not len(points):
             return
@@ -169,7 +172,7 @@ class VoxelGrid:
         cells = np.floor((places - self._origin) / self.voxel)
         half = 1 << (_KEY_BITS - 1)
         if np.abs(cells).max() >= half:
-            raise ValueError("voxels are too small for how far the points spread")
+            raise VoxelError("voxels are too small for how far the points spread")
         whole = cells.astype(np.int64) + half
         keys = (whole[:, 0] << (2 * _KEY_BITS)) | (whole[:, 1] << _KEY_BITS) | whole[:, 2]
         values = np.stack([np.ones(len(points)), *(points[name].astype(np.float64) for name in self._names)], axis=-1)

@@ -325,12 +325,12 @@ class _Work:
             voxel = self._wanted.voxel or self._voxel(part)
             self._meter.stage("export", f"Merging points, one in each voxel of {voxel:g}")
             grid = point_cloud.VoxelGrid(voxel, with_confidence=self._sequence.confidence is not None)
-            for each, number, maps, image in self._frames(full=self._wanted.at_full_size, colors=True, only=part):
-                grid.add(self._vertices(each, number, maps, image))
-                self._meter.frames_done(1)
             try:
+                for each, number, maps, image in self._frames(full=self._wanted.at_full_size, colors=True, only=part):
+                    grid.add(self._vertices(each, number, maps, image))
+                    self._meter.frames_done(1)
                 points = grid.points()
-            except ValueError as error:
+            except point_cloud.VoxelError as error:
                 raise Failure(
                     exit_codes.USAGE,
                     f"Voxels of {voxel:g} are too small for how far the points spread.",

@@ -109,6 +109,22 @@ def test_build_into_a_file_of_the_artists(tmp_path):
     assert any(o.get("fathom_kind") == "mesh" for o in bpy.data.objects)
 
 
+def test_scripts_of_a_file_that_is_built_into_do_not_run(tmp_path, monkeypatch):
+    mark = tmp_path / "ran"
+    script = bpy.data.texts.new("rig.py")
+    script.write(f"open({str(mark)!r}, 'w').close()")
+    script.use_module = True
+    bpy.context.scene.render.filepath = "//frames/"
+    folder = depth_maker.make(tmp_path)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "theirs.blend"))
+    paths = bpy.context.preferences.filepaths
+    monkeypatch.setattr(paths, "use_scripts_auto_execute", True)
+    arguments = ["build", folder, "--save", tmp_path / "built.blend", "--into", tmp_path / "theirs.blend"]
+    arguments += ["--focal-length", "35"]
+    assert command_line.main(list(map(str, arguments))) == exit_codes.OK
+    assert not mark.exists() and bpy.data.texts["rig.py"].use_module, "the script is in the file that was written"
+
+
 def test_build_into_a_file_keeps_where_its_depth_lies(tmp_path):
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "artist.blend"))
     folder = depth_maker.make(tmp_path, camera=filmed)

@@ -3,6 +3,7 @@
 import argparse
 import os
 import signal
+import tempfile
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from inference.commands import main, torch_device
 from inference.common.failures import Cancelled
-from inference.contract import exit_codes
+from inference.contract import client, exit_codes
 from tests.marks import rest_slow
 
 CODES = {code for code in vars(exit_codes).values() if isinstance(code, int)}
@@ -155,3 +156,14 @@ def test_a_home_that_nobody_has_is_told_of_a_clip_and_a_source(tmp_path, monkeyp
     ):
         code, said = run(arguments, capfd)
         assert code != exit_codes.OK and told in said and "Traceback" not in said
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a current folder cannot be deleted there")
+def test_a_current_folder_that_was_deleted_is_one_sentence(tmp_path, monkeypatch, capfd):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert main.main(["estimators"]) == exit_codes.USAGE
+    assert "The current folder cannot be used (No such file or directory): change to" in capfd.readouterr().err
+    assert client.folder_to_run_in() == tempfile.gettempdir(), "Blender starts the worker all the same"

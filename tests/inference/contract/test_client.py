@@ -374,6 +374,17 @@ def test_a_log_of_downloads_that_is_a_link_is_said_to_be_one(tmp_path):
     assert "download.log is a link" in heard.what and (tmp_path / "mine").read_text() == "precious"
 
 
+def test_two_downloads_have_a_log_each(tmp_path):
+    path, one = client._own_log(tmp_path / "download.log", "", "")
+    other, two = client._own_log(tmp_path / "download.log", "", "")
+    assert (path.name, other.name) == ("download.log", "download-2.log")
+    one.close()
+    again, three = client._own_log(tmp_path / "download.log", "", "")
+    assert again == path
+    two.close()
+    three.close()
+
+
 def test_a_result_that_somebody_took_away_is_one_sentence(clip, tmp_path):
     def take_away(event):
         if isinstance(event, events.Done):

@@ -2,11 +2,13 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -150,6 +152,37 @@ def test_removing(tmp_path):
     assert one.exists() and not two.exists()
     environment_setup.remove(home)
     assert [p.name for p in home.iterdir()] == ["keep"]
+
+
+def test_an_environment_in_use_stays(tmp_path):
+    home = tmp_path / "home"
+    one, two = home / "environments" / "0123456789ab", home / "environments" / "ba9876543210"
+    for folder in (one, two):
+        folder.mkdir(parents=True)
+        for name in ("pyvenv.cfg", environment.STAMP, ".used-by-1-left"):  # of a Blender that crashed
+            (folder / name).write_text("")
+    use = environment.Use(environment.python_of(two))
+    environment_setup.remove_others(one)
+    assert two.exists()
+    with pytest.raises(environment_setup.SetupError, match="in use by another Blender"):
+        environment_setup.remove(home)
+    use.end()
+    use.end()
+    assert not [path.name for path in two.iterdir() if path.name.startswith(".used-by-") and "left" not in path.name]
+    environment_setup.remove_others(one)
+    assert not two.exists() and one.exists()
+    environment.Use(Path(sys.executable)).end()  # a Python that is not ours gets no files
+
+
+def test_a_disk_that_fills_up_ends_an_installation(tmp_path, monkeypatch):
+    monkeypatch.setattr(environment_setup, "_LOOK", 0.0)
+    free = iter([10**12])
+    usage = SimpleNamespace(free=0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _place: SimpleNamespace(free=next(free, usage.free)))
+    command = [sys.executable, "-c", "import time; print('Collecting', flush=True); time.sleep(60)"]
+    steps = environment_setup.run_tool(command, tmp_path / "log", dict(os.environ), first="", done=0, total=1)
+    with pytest.raises(environment_setup.SetupError, match="is nearly full"):
+        list(steps)
 
 
 def test_environments_of_the_artists_stay(tmp_path):
