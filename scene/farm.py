@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from ..inference.contract import client, depth_sequence, leftovers
 from ..inference.contract.client import Steps, WorkerError
 from ..inference.contract.events import Error, Event, Progress
 from ..inference.contract.job import Job
-from ..inference.contract.untrusted import is_file
+from ..inference.contract.untrusted import find_program, is_file
 from . import current_run, depth_list, estimation, output, places, preferences
 from . import depth as depth_module
 from .beside import Beside
@@ -339,8 +338,8 @@ def _require(farm: Farm) -> None:
 
 def _is_installed(target: str) -> bool:
     """Whether a farm's client is installed here; Deadline's installer names its folder in the environment."""
-    client, folder = CLIENTS[target], os.environ.get("DEADLINE_PATH", "")
-    return shutil.which(client) is not None or (target == "DEADLINE" and shutil.which(client, path=folder) is not None)
+    installed = os.environ.get("DEADLINE_PATH", "") if target == "DEADLINE" else ""
+    return find_program(CLIENTS[target], installed) is not None
 
 
 _clients = Seen(_is_installed, holds=10.0)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import installer
-from .untrusted import in_a_line, read_text
+from .untrusted import find_program, in_a_line, read_text
 from .web_address import without_secrets
 
 AUTOMATIC = "auto"
@@ -156,17 +155,12 @@ def _short(why: str) -> Build:
     return Build(build.index, f"PyTorch for the CPU, because {why}, and press Repair.", build.sizes, True)
 
 
-def _nvidia_smi(*, on_windows: bool = os.name == "nt") -> str | None:
-    if not on_windows:
-        return shutil.which("nvidia-smi")
-    # `shutil.which` looks in the current folder first, which may be that of somebody else's .blend file
+def _nvidia_smi() -> str | None:
     places = (
         Path(os.environ.get("SYSTEMROOT", r"C:\Windows")) / "System32",
         Path(os.environ.get("PROGRAMFILES", r"C:\Program Files")) / "NVIDIA Corporation" / "NVSMI",
-        *map(Path, os.environ.get("PATH", "").split(os.pathsep)),
     )
-    found = (place / "nvidia-smi.exe" for place in places if place.is_absolute())
-    return next((str(program) for program in found if program.is_file()), None)
+    return find_program("nvidia-smi", *(places if os.name == "nt" else ()))
 
 
 def _gpu(line: str, has_capability: bool) -> Gpu | None:

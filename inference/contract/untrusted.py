@@ -150,6 +150,19 @@ def is_folder(path: str | Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112  as above
 
 
+def find_program(name: str, *places: str | Path, on_windows: bool = os.name == "nt") -> str | None:
+    """The path of a program in some folders, or else one of the PATH; None where there is none.
+
+    Never in the current folder, where `shutil.which` looks first on Windows: that may be the one of somebody else's
+    .blend file. Nor is a batch file one there, whose command line the shell would read.
+    """
+    for place in (*map(str, places), *os.environ.get("PATH", "").split(os.pathsep)):
+        path = os.path.join(place, f"{name}.exe" if on_windows else name)  # noqa: PTH118  as `is_file`
+        if os.path.isabs(place) and is_file(path) and os.access(path, os.X_OK):  # noqa: PTH117
+            return path
+    return None
+
+
 def _require_file(mode: int, path: str | Path) -> None:
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"

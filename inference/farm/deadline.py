@@ -119,7 +119,7 @@ def _lines(*pairs: tuple[str, str]) -> str:
 
 def _quoted(path: str) -> str:
     """A path as one argument of a command line."""
-    if '"' in path or not path.isprintable():
-        what = f"{in_a_line(path)} has a quotation mark or a line break, which Deadline's files cannot have."
+    if any(mark in path for mark in '"<>') or not path.isprintable():  # <QUOTE> and its like are replaced
+        what = f"{in_a_line(path)} has a quotation mark, < or > or a line break, which Deadline's files cannot have."
         raise Failure(exit_codes.USAGE, what, hint="Rename it.")
     return f'"{path}"'

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import tempfile
 import urllib.error
@@ -18,7 +17,7 @@ from pathlib import Path
 
 from ..common.failures import Failure
 from ..contract import exit_codes
-from ..contract.untrusted import in_a_line
+from ..contract.untrusted import find_program, in_a_line
 from ..contract.web_address import hide_secrets, without_secrets
 from . import deadline, flamenco
 
@@ -37,7 +36,7 @@ def to_deadline_cloud(folder: Path, *, check: Callable[[], None]) -> str:
     Failure
         MISSING: there is no client. FAILED: it failed; the message has its last words.
     """
-    client = shutil.which("deadline")
+    client = find_program("deadline")
     if client is None:
         raise _no_client("The client of AWS Deadline Cloud (the command deadline)")
     return _run([client, "bundle", "submit", str(folder), "--yes"], check=check)
@@ -45,8 +44,7 @@ def to_deadline_cloud(folder: Path, *, check: Callable[[], None]) -> str:
 
 def to_deadline(folder: Path, *, check: Callable[[], None]) -> str:
     """Submit the chains of a bundle of Deadline 10; errors as for `to_deadline_cloud`."""
-    installed = os.environ.get("DEADLINE_PATH", "")
-    client = shutil.which("deadlinecommand") or shutil.which("deadlinecommand", path=installed)
+    client = find_program("deadlinecommand", os.environ.get("DEADLINE_PATH", ""))
     if client is None:
         raise _no_client("Deadline's client (the command deadlinecommand)")
     said = ""

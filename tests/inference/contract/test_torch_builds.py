@@ -78,19 +78,6 @@ def test_what_nvidia_smi_lists(tmp_path, monkeypatch, script, found):
     assert torch_builds.nvidia_gpus() == found
 
 
-def test_on_windows_no_program_of_the_current_folder_is_run(tmp_path, monkeypatch):
-    (tmp_path / "nvidia-smi.exe").write_text("somebody else's")
-    monkeypatch.chdir(tmp_path)
-    there = tmp_path / "driver"
-    there.mkdir()
-    for place in ("", ".", "nothing"):
-        monkeypatch.setenv("PATH", place)
-        assert torch_builds._nvidia_smi(on_windows=True) is None
-    (there / "nvidia-smi.exe").write_text("")
-    monkeypatch.setenv("PATH", os.pathsep.join((".", str(there))))
-    assert torch_builds._nvidia_smi(on_windows=True) == str(there / "nvidia-smi.exe")
-
-
 def test_pips_settings_come_first(monkeypatch):
     monkeypatch.delenv(installer.TORCH_INDEX, raising=False)
     settings = {"PIP_INDEX_URL": "https://me:secret@mirror.studio/simple"}

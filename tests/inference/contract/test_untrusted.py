@@ -95,3 +95,22 @@ def test_what_cannot_be_looked_at_is_not_there(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "stat", forbidden)
     assert not (untrusted.is_file(tmp_path / "file") or untrusted.is_folder(tmp_path))
+
+
+def test_no_program_of_the_current_folder_is_found(tmp_path, monkeypatch):
+    there = tmp_path / "driver"
+    there.mkdir()
+    monkeypatch.chdir(tmp_path)
+    for place in (tmp_path, there):
+        for name in ("tool", "tool.exe", "tool.bat"):
+            (place / name).write_text("")
+            (place / name).chmod(0o755)
+    for windows, name in ((True, "tool.exe"), (False, "tool")):
+        for path in ("", ".", "nothing", "driver"):
+            monkeypatch.setenv("PATH", path)
+            assert untrusted.find_program("tool", "", on_windows=windows) is None
+        assert untrusted.find_program("tool", there, on_windows=windows) == str(there / name)
+        monkeypatch.setenv("PATH", os.pathsep.join((".", str(there))))
+        assert untrusted.find_program("tool", on_windows=windows) == str(there / name)
+    (there / "tool").chmod(0o644)
+    assert untrusted.find_program("tool", on_windows=False) is None
