@@ -3,6 +3,7 @@
 import bpy
 import numpy as np
 
+from ..inference.contract.untrusted import in_a_line
 from ..scene import depth_list, orientation, subject
 from ..scene.problems import PROBLEMS, Problem
 from ..scene.source_files import SourceError
@@ -95,9 +96,9 @@ class _ByPoints:
         try:
             found = np.array([[float(each) for each in pair.split(",")] for pair in self.points.split()])
         except ValueError as error:
-            raise Problem(f"'{self.points}' are no points: write them as 0.25,0.1 0.6,0.15.") from error
+            raise Problem(f"'{in_a_line(self.points)}' are no points: write them as 0.25,0.1 0.6,0.15.") from error
         if found.shape != (self.count, 2) or not np.all(np.isfinite(found)):
-            raise Problem(f"'{self.points}' are not {self.count} points: write them as 0.25,0.1 0.6,0.15.")
+            raise Problem(f"'{in_a_line(self.points)}' are not {self.count} points: write them as 0.25,0.1 0.6,0.15.")
         return found
 
     def _selected(self, context, depth):

@@ -59,7 +59,7 @@ def rasterize(mask: bpy.types.Mask, plate: Plate, folder: Path) -> Path:
         editor = scene.sequence_editor_create()
         versions.strips_of(editor).new_mask(name="mask", mask=copied, channel=1, frame_start=start)
         scene.frame_start, scene.frame_end = start, start + count - 1
-        render.filepath = str(drafts / "matte.")
+        render.filepath = versions.as_render_path(drafts / "matte.")
         bpy.ops.render.render(animation=True, scene=scene.name)
         for index in range(count):
             os.replace(render.frame_path(frame=start + index), folder / name_of(plate.first_frame + index))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import bpy
@@ -112,3 +113,9 @@ def add_strip_modifier(strip: Any, scene: bpy.types.Scene, name: str, kind: str)
 def clip_of(strip: Any) -> bpy.types.MovieClip | None:
     """The movie clip of a MOVIECLIP strip; None where Blender does not tell (4.2)."""
     return getattr(strip, "clip", None)
+
+
+def as_render_path(path: Path) -> str:
+    """A path as a render's, in which Blender 5 replaces what stands in braces; doubled ones stay."""
+    text = str(path)
+    return text.replace("{", "{{").replace("}", "}}") if bpy.app.version >= (5, 0, 0) else text

@@ -26,6 +26,8 @@ MOST_FRAMES = 100_000
 """More than a job file has room for."""
 NUKES_ORDER = "ZXY"
 """The order of rotations of a camera in Nuke unless another is chosen: about z first."""
+_LEAST_VIEW = 1e-6
+"""Degrees."""
 _COLMAP: dict[str, tuple[int, DistortionModel, tuple[int, ...]]] = {
     "SIMPLE_PINHOLE": (1, "polynomial", ()),
     "PINHOLE": (2, "polynomial", ()),
@@ -140,7 +142,7 @@ def _chan(path: Path, *, size: tuple[int, int], focal_length: float | None, orde
             raise CameraFileError(
                 f"Line {number} of {name} has the frame {frame:g}, which is no frame or is there twice."
             )
-        if view is not None and not 0 < view < 180:
+        if view is not None and not _LEAST_VIEW < view < 180:
             raise CameraFileError(f"Line {number} of {name} has a vertical field of view of {view:g} degrees.")
         has_lens |= view is not None
         focal = focal_length if view is None else height / 2 / math.tan(math.radians(view) / 2)

@@ -34,6 +34,8 @@ _STEMS = {
     **{"exr": "depth", "png": "depth", "movie": "depth", "control": "control", "ply": "points"},
     **dict.fromkeys(("chan", *BLENDERS), "camera"),
 }
+_NOT_IN_NAMES = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Letters of a clip's name that would act in a terminal; the clip may be somebody else's."""
 _CHANNEL = r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*"
 CONFIDENCE_CHANNEL, MATTE_CHANNEL = "confidence.A", "matte.A"
 """Channels of an EXR besides Z: the alpha of layers of their own, which every program lists as a matte."""
@@ -308,7 +310,7 @@ def name_of(sequence: DepthSequence) -> str:
     """The clip's name, with which the names of an export's files begin."""
     source = sequence.source
     path = depth_sequence.pure_path(source.path).as_posix()
-    return numbering.name_of(path, source.files, stream=source.stream) or "clip"
+    return _NOT_IN_NAMES.sub("_", numbering.name_of(path, source.files, stream=source.stream)) or "clip"
 
 
 def file_name(wanted: str, sequence: DepthSequence, *, frame: int | None = None, shot: Shot | None = None) -> str:

@@ -296,7 +296,7 @@ class Watch:
 
     def __init__(self, folder: Path, plan: Plan) -> None:
         self._folder, self._plan = folder, plan
-        self._seen: list[object] = []
+        self._seen: list[tuple[int, ...] | None] = []
 
     def check(self) -> None:
         """Raise `AnotherJob` where the folder is not the plan's any more."""

@@ -94,3 +94,12 @@ def test_a_clip_before_the_timelines_beginning_is_declined(empty_file, tmp_path)
     assert not (tmp_path / "mattes").exists()
     folder = mask_images.rasterize(box(0, 1), replace(plate(), scene_start=0), tmp_path / "mattes")
     assert len(list(folder.iterdir())) == 3
+
+
+def test_braces_in_a_folders_name_are_its_own(empty_file, tmp_path):
+    """Blender 5 takes them for variables."""
+    for name in ("{blend_name}", "{x"):
+        (tmp_path / name).mkdir()
+        folder = mask_images.rasterize(box(0, 1), plate(), tmp_path / name / "mattes")
+        assert sorted(path.name for path in folder.iterdir()) == [f"matte.{n:04d}.png" for n in (5, 6, 7)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["{blend_name}", "{x"]
