@@ -146,35 +146,21 @@ def soften(tree: bpy.types.NodeTree, image: Any) -> Socket:
     return output
 
 
-def grown(tree: bpy.types.NodeTree, value: Any, pixels: Any, *, most: int) -> Socket:
-    """Add nodes that give each pixel the largest value within so many pixels, the smallest where `pixels` is below 0.
+def can_grow(tree: bpy.types.NodeTree) -> bool:
+    """Whether the Dilate/Erode node takes its size from a socket, as `grown` needs it (not in 4.2)."""
+    node = tree.nodes.new("CompositorNodeDilateErode")
+    found = any(socket.name == "Size" for socket in node.inputs)
+    tree.nodes.remove(node)
+    return found
 
-    `pixels` is a number or a socket. Where the Dilate/Erode node has no socket for it (up to 4.2), it is made of steps
-    of one pixel, `most` each way at most; a part of a step goes over evenly.
+
+def grown(tree: bpy.types.NodeTree, value: Any, pixels: Any) -> Socket:
+    """Add a node that gives each pixel the largest value within so many pixels, the smallest where `pixels` is below 0.
+
+    `pixels` is a number or a socket. Only where `can_grow`.
     """
-    output = nodes.value(tree, "CompositorNodeDilateErode", "Mask", {"Mask": value})
-    sizes = [socket for socket in output.node.inputs if socket.name == "Size"]
+    output = nodes.value(tree, "CompositorNodeDilateErode", "Mask", {"Mask": value, "Size": pixels})
     nodes.set_option(output.node, "mode", "STEP")
-    if sizes:
-        nodes.feed(sizes[0], pixels)
-        return output
-    tree.nodes.remove(output.node)
-    if not isinstance(pixels, bpy.types.NodeSocket):
-        return _stepped(tree, value, int(pixels))
-    result = value
-    for sign in (1, -1):
-        way = nodes.math(tree, "MULTIPLY", pixels, float(sign))
-        for step in range(most):
-            share = nodes.math(tree, "SUBTRACT", way, float(step), clamp=True)
-            more = nodes.math(tree, "SUBTRACT", _stepped(tree, result, sign), result)
-            result = nodes.math(tree, "MULTIPLY_ADD", more, share, result)
-    return result
-
-
-def _stepped(tree: bpy.types.NodeTree, value: Any, distance: int) -> Socket:
-    output = nodes.value(tree, "CompositorNodeDilateErode", "Mask", {"Mask": value})
-    nodes.set_option(output.node, "mode", "STEP")
-    output.node.distance = distance
     return output
 
 

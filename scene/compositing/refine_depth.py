@@ -1,7 +1,8 @@
 """The node group "Fathom Refine Depth": the edges of depth in the compositor, live.
 
 What the maps do not show it cannot find: edges follow the maps, not the plate, see `scene.refine` for what does. It
-takes away what lies between the two sides of an edge, and moves edges by whole pixels.
+takes away what lies between the two sides of an edge, and moves edges by whole pixels. Blender 4.2 lacks the means:
+there distances stay as they are.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ def refine_group() -> bpy.types.NodeTree:
 
 
 def add_inputs(group: bpy.types.NodeTree) -> None:
-    """Give a group the inputs for the artist."""
+    """Give a group the inputs for the artist, where they would do anything."""
+    if not compositor_nodes.can_grow(group):
+        return
     panel = nodes.panel(group, "Edges", description="Edges of the plate's depth")
     for name, least, description in (
         ("Fringe", 0.0, "Pixels to either side of an edge that take the distance of either side; 0: none does"),
@@ -48,6 +51,8 @@ def add_inputs(group: bpy.types.NodeTree) -> None:
 
 def refined(tree: bpy.types.NodeTree, z: Socket, inputs: Any) -> Socket:
     """Add the group to a tree that has the inputs of `add_inputs`; returns the refined distances."""
+    if not compositor_nodes.can_grow(tree):
+        return z
     node = nodes.new(tree, "CompositorNodeGroup", label="Refine Depth")
     node.node_tree = refine_group()
     for name, source in (("Z", z), ("Fringe", inputs["Fringe"]), ("Edge", inputs["Edge"])):
@@ -71,7 +76,7 @@ def _build(tree: bpy.types.NodeTree) -> None:
     inputs, outputs = nodes.group_sockets(tree)
     inverse = nodes.math(tree, "DIVIDE", 1.0, inputs["Z"], label="1 / Z")
     snapped = _snapped(tree, inverse, inputs["Fringe"])
-    other = compositor_nodes.grown(tree, snapped, inputs["Edge"], most=MOST)
+    other = compositor_nodes.grown(tree, snapped, inputs["Edge"])
     change = nodes.math(tree, "ABSOLUTE", nodes.math(tree, "SUBTRACT", other, snapped))
     limit = nodes.math(tree, "MULTIPLY", nodes.math(tree, "MAXIMUM", other, snapped), _STEP)
     moved = nodes.math(tree, "GREATER_THAN", change, limit, label="The edge moved here")
@@ -84,8 +89,8 @@ def _snapped(tree: bpy.types.NodeTree, inverse: Socket, fringe: Socket) -> Socke
     Recognition 7, 1975), where there is a step.
     """
     back = nodes.math(tree, "MULTIPLY", fringe, -1.0)
-    near, far = (compositor_nodes.grown(tree, inverse, pixels, most=MOST) for pixels in (fringe, back))
-    highest, lowest = (compositor_nodes.grown(tree, inverse, pixels, most=1) for pixels in (1, -1))
+    near, far = (compositor_nodes.grown(tree, inverse, pixels) for pixels in (fringe, back))
+    highest, lowest = (compositor_nodes.grown(tree, inverse, pixels) for pixels in (1, -1))
     step = nodes.math(tree, "SUBTRACT", near, far, label="Step")
     beside = nodes.math(tree, "SUBTRACT", highest, lowest, label="Step between neighbors")
     steep = nodes.math(tree, "DIVIDE", nodes.math(tree, "MULTIPLY", step, _STEEP), fringe)

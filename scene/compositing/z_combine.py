@@ -31,8 +31,8 @@ def add_z_combine(
     plate whatever its depth. The line where render and plate cut each other is smoothed over 3x3 pixels. Frames without
     depth show the plate alone. For both to agree, the scene's camera should be the one built from the depth.
 
-    The node's *Fringe* and *Edge* are those of `refine_depth`, on the plate's distances. Fringe starts at what the
-    size of the maps needs, so that nothing lies between the sides of an edge.
+    The node's *Fringe* and *Edge* are those of `refine_depth`, on the plate's distances (not in Blender 4.2). Fringe
+    starts at what the size of the maps needs, so that nothing lies between the sides of an edge.
 
     The scene's result so far is taken for the plate. Where it is a render instead (Render Layers feed it and no image
     does), it is taken for the render, with what the artist does to it, and the plate is added. The Depth pass of the
@@ -77,7 +77,8 @@ def _add(setup: tree.Setup) -> bpy.types.Node:
     node = setup.mark(tree.add_group(setup, group, "Z Combine"), KIND)
     sequence = setup.depth.sequence
     fringe = refine_depth.fringe_of((sequence.width, sequence.height), plate_size(setup.depth))
-    tree.set_inputs(node, {"Fringe": fringe})
+    if any(socket.name == "Fringe" for socket in node.inputs):  # not in Blender 4.2
+        tree.set_inputs(node, {"Fringe": fringe})
     if has_render:
         nodes.feed(nodes.input_of(node, "Image"), tree.plate(setup))
     elif earlier is not None and nodes.input_of(earlier, "Render").is_linked:

@@ -130,7 +130,8 @@ def test_a_render_between_filmed_things_looks_as_if_it_were_there(tmp_path, empt
     assert share <= 0.03
     assert np.abs(combined - together).mean() < 0.005
     node = next(n for n in compositor_nodes.find_scene_tree(empty_file).nodes if n.get("fathom_kind") == KIND)
-    assert nodes.input_of(node, "Fringe").default_value == 2
+    if bpy.app.version >= (4, 5, 0):
+        assert nodes.input_of(node, "Fringe").default_value == 2
 
 
 @pytest.mark.slow
