@@ -119,9 +119,9 @@ def _pytest_options(arguments: list[str]) -> list[str]:
 
 
 def _environment_of(benchmark: Path) -> Environment:
-    """The worker's environment for a benchmark: with the networks' packages where it asks for them."""
-    says_so = re.search(r'^PACKAGES = "full"', benchmark.read_text(encoding="utf-8"), re.MULTILINE)
-    return FULL_WORKER if says_so else WORKER
+    """The environment for a benchmark: the worker's, and with the networks' packages, or Blender's, where it asks."""
+    says = re.search(r'^PACKAGES = "(full|blender)"', benchmark.read_text(encoding="utf-8"), re.MULTILINE)
+    return {"full": FULL_WORKER, "blender": BLENDERS[DEFAULT_BLENDER]}[says[1]] if says else WORKER
 
 
 def _side_of(argument: str) -> str | None:

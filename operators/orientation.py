@@ -13,7 +13,7 @@ from .reporting import report_error, reporting
 _SPACES = ("CLIP_EDITOR", "IMAGE_EDITOR")
 
 
-class _ByPoints:
+class ByPoints:
     """Mix-in: an operator on `count` points: those of its property, the selected tracks', or clicked in the image."""
 
     bl_options = {"REGISTER", "UNDO"}
@@ -112,7 +112,7 @@ class _ByPoints:
         return orientation.selected_places(shown, self.count, depth, context.scene)
 
 
-class _ByDistance(_ByPoints):
+class _ByDistance(ByPoints):
     distance: bpy.props.FloatProperty(
         name="Distance", description="As it was measured", default=1.0, min=1e-6, subtype="DISTANCE", unit="LENGTH"
     )
@@ -141,7 +141,7 @@ class FATHOM_OT_set_distance(_ByDistance, bpy.types.Operator):
         orientation.set_distance(depth, shot, places, self.distance, scene=context.scene)
 
 
-class FATHOM_OT_set_floor(_ByPoints, bpy.types.Operator):
+class FATHOM_OT_set_floor(ByPoints, bpy.types.Operator):
     """Level the scene by three points on the floor, the first at the origin: selected tracks, or clicks in the image"""
 
     bl_idname = "fathom.set_floor"

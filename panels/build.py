@@ -5,10 +5,15 @@ import bpy
 from ..scene import farm, missing_files
 from ..scene.build import renders_strips
 from ..scene.camera import SCALE_PATH, rig_above
+from ..scene.compositing import library, strip_effects
 from . import parts
 
 _ESTIMATES = ("SEQUENCE_EDITOR", "CLIP_EDITOR")
 """The editors whose tab Fathom has the panel that estimates."""
+
+
+_PICKS = ("CLIP_EDITOR", "IMAGE_EDITOR")
+"""The editors in whose image the focus is picked."""
 
 
 class FATHOM_UL_depths(bpy.types.UIList):
@@ -119,14 +124,28 @@ class _Compositing(_OfDepth):
         scene = context.scene
         layout.prop(scene.fathom, "all_shots")
         column = layout.column(align=True)
-        _draw_button(column, scene, "fathom.add_compositing_fog", "Fog", "FILE_VOLUME")
-        _draw_button(column, scene, "fathom.add_compositing_dof", "Depth of Field", "CAMERA_DATA")
-        _draw_button(column, scene, "fathom.add_compositing_matte", "Depth Matte", "IMAGE_ALPHA")
         _draw_button(column, scene, "fathom.add_compositing_z_combine", "Z Combine", "SELECT_INTERSECT")
+        _draw_button(column, scene, "fathom.add_compositing_relight", "Relight", "LIGHT")
+        _draw_button(column, scene, "fathom.add_compositing_fog", "Fog", "FILE_VOLUME")
+        _draw_button(column, scene, "fathom.add_compositing_grade", "Depth Grade", "COLOR")
+        row = column.row(align=True)
+        _draw_button(row, scene, "fathom.add_compositing_dof", "Depth of Field", "CAMERA_DATA")
+        if context.space_data.type in _PICKS:
+            row.operator("fathom.pick_focus", text="", icon="EYEDROPPER")
+        column = layout.column(align=True)
+        _draw_button(column, scene, "fathom.add_compositing_matte", "Depth Matte", "IMAGE_ALPHA")
+        _draw_button(column, scene, "fathom.add_compositing_isolate", "Isolate by Matte", "MOD_MASK")
+        _draw_button(column, scene, "fathom.add_compositing_normals", "Normals", "NORMALS_FACE")
+        _draw_button(column, scene, "fathom.add_compositing_stereo", "Stereo Pair", "CAMERA_STEREO")
+        if context.space_data.type == "SEQUENCE_EDITOR" and strip_effects.IS_THERE:
+            layout.operator_menu_enum("fathom.add_strip_effect", "effect", icon="MODIFIER")
         if context.space_data.type in _ESTIMATES:
             parts.draw_text(layout, _RENDER_NOTE, icon="INFO", width=context.region.width)
             layout.operator("render.render", text="Render Image", icon="RENDER_STILL")
-        parts.draw_text(layout, _BLUR_NOTE, icon="INFO", width=context.region.width)
+        if library.is_installed():
+            layout.operator("fathom.remove_assets", icon="TRASH")
+        else:
+            layout.operator("fathom.install_assets", icon="ASSET_MANAGER")
 
 
 def _draw_button(column, scene, operator, text, icon):
@@ -141,9 +160,6 @@ def _draw_strips_note(layout, context):
 
 _STRIPS_NOTE = "A render of this scene shows its strips: switch that off to render what is built"
 _RENDER_NOTE = "These are in the Compositor: render the image to see them (F12 over the Sequencer renders strips alone)"
-_BLUR_NOTE = (
-    "Depth of Field takes a few seconds a frame at 1920x1080 and Max Blur 16; twice the blur takes four times as long"
-)
 
 
 class FATHOM_PT_sequence_editor_depths(Depths, bpy.types.Panel):

@@ -7,13 +7,15 @@ output. Where it shows another clip of Fathom's, a clip gets a chain of its own,
 result by a switch at the clip's frames, or, where both clips have the same frames, beside it (see `clips`). An effect
 then goes as far down as the image is this clip's alone.
 
-**In which order.** `STAGES`, whatever the order in which they are added: first everything that is in the image, then
-the air, then the lens. Each takes the distances of the merged image where there is a Z Combine.
+**In which order.** `tree.STAGES`, whatever the order in which they are added: first everything that is in the image and
+its light, then the air and the grade, then the lens. Each takes the distances of the merged image where there is a Z
+Combine.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import bpy
 
@@ -26,9 +28,7 @@ from ..problems import Problem
 from . import clips, compositor_nodes, tree
 from .depth_group import KIND as DEPTH_KIND
 from .depth_group import depth_group
-from .tree import Setup, Socket, downstream, upstream
-
-STAGES = (tree.MERGE_KIND, tree.FOG_KIND, tree.DEFOCUS_KIND)
+from .tree import BESIDE, STAGES, Setup, Socket, downstream, upstream
 
 
 class Distance(NamedTuple):
@@ -94,7 +94,7 @@ def _catch_up(depth: Depth, scene: bpy.types.Scene) -> None:
 def find_place(setup: Setup, stage: str | None = None) -> Place | None:
     """Where an effect goes, or where the clip's image ends; None where nothing shows the clip yet.
 
-    `stage` is one of `STAGES`, or the matte's kind for where the shot's last stage ends.
+    `stage` is one of `STAGES`, or one of `BESIDE` for where the shot's last stage ends.
     """
     end = _end(setup)
     if end is None or stage is None:
@@ -160,9 +160,10 @@ def lead(setup: Setup, node: bpy.types.Node, stage: str, *, entry: str = "Image"
     for target in at.targets:
         nodes.feed(target, tail)
     chain = upstream(tail.node)
-    matte = setup.find(tree.MATTE_KIND)
-    if matte is not None and matte not in chain and find_place(setup, tree.MATTE_KIND).source == tail:
-        image = nodes.input_of(matte, "Image")  # it cuts out what the shot's chain ends in
+    for beside in filter(None, map(setup.find, BESIDE)):
+        image = beside.inputs.get("Image")  # it takes what the shot's chain ends in
+        if image is None or beside in chain or find_place(setup, tree.MATTE_KIND).source != tail:
+            continue
         if image.is_linked and image.links[0].from_socket == at.source:
             nodes.feed(image, tail)
     show(setup)
@@ -190,7 +191,7 @@ def _end(setup: Setup) -> Place | None:
         return Place(output.links[0].from_socket, [output])
     own = _showing(setup)
     among = shown if own & shown else set(setup.tree.nodes)
-    mattes = {node for node in setup.tree.nodes if node.get(tags.KIND) == tree.MATTE_KIND}
+    mattes = {node for node in setup.tree.nodes if node.get(tags.KIND) in BESIDE}
     others = foreign if own & shown else foreign | mattes
     ways = {node: upstream(node) for node in among if _image_output(node) is not None}
     alone = [node for node, fed in ways.items() if fed & own and not fed & others]
@@ -241,6 +242,61 @@ def _is_result(node: bpy.types.Node) -> bool:
     )
 
 
+# ------------------------------------------------------------------------------------------------------ effects
+
+
+def effect(
+    setup: Setup,
+    kind: str,
+    name: str,
+    build: Callable[[bpy.types.NodeTree], None],
+    start: Callable[[], dict[str, Any]] = dict,
+) -> tuple[bpy.types.Node, bool]:
+    """The shot's node of a stage, in the image's way and connected, and whether it is new.
+
+    `build` makes the group, `start` gives values of inputs that a new node begins with. One that is there keeps what it
+    has.
+    """
+    node = setup.find(kind, form="CompositorNodeGroup")
+    is_new = node is None
+    before = None
+    if is_new:
+        before = place(setup, kind).source.node
+        node = tree.add_effect(setup, kind, name, build)
+        tree.set_inputs(node, start())
+    else:
+        tree.renew(node, tree.effect_group(kind, name, build))
+    lead(setup, node, kind)
+    if is_new:
+        tree.place_after(setup, before, [node])
+    connect(setup)
+    return node, is_new
+
+
+def effect_beside(
+    setup: Setup,
+    kind: str,
+    name: str,
+    build: Callable[[bpy.types.NodeTree], None],
+    start: Callable[[], dict[str, Any]] = dict,
+) -> tuple[bpy.types.Node, bool]:
+    """As `effect`, for one that stands beside the image's way and takes the image with all its effects."""
+    node = setup.find(kind, form="CompositorNodeGroup")
+    is_new = node is None
+    before = place(setup, kind).source
+    if is_new:
+        node = tree.add_effect(setup, kind, name, build)
+        tree.set_inputs(node, start())
+        tree.place_below(setup, before.node, node)
+    else:
+        tree.renew(node, tree.effect_group(kind, name, build))
+    image = node.inputs.get("Image")
+    if image is not None and not image.is_linked and node not in upstream(before.node):
+        nodes.feed(image, before)
+    connect(setup)
+    return node, is_new
+
+
 # ------------------------------------------------------------------------------------------------------ its distances
 
 
@@ -251,7 +307,7 @@ def depth_node(setup: Setup) -> bpy.types.Node:
     if node is None:
         above, frame = setup.find(tree.PLATE_KIND), setup.find(tree.FRAME_KIND)
         if above is None or frame is None or above.parent != frame:
-            row = [found for found in map(setup.find, (*STAGES, tree.FOCUS_KIND)) if found is not None]
+            row = [found for found in map(setup.find, STAGES) if found is not None]
             above = min(row, key=lambda found: found.location.x, default=None) or clip_image(setup).node
         node = setup.mark(tree.add_group(setup, group, "Fathom Depth"), DEPTH_KIND)
         tree.place_below(setup, above, node)
@@ -288,8 +344,8 @@ def connect(setup: Setup) -> None:
     if merge is not None and end is not None and merge in upstream(end.source.node):
         merged = Distance(nodes.output_of(merge, "Z"), plain.has_depth)
     ours = [plain.z, *([] if merge is None else [nodes.output_of(merge, "Z")])]
-    for kind in (tree.MERGE_KIND, tree.FOG_KIND, tree.FOCUS_KIND, tree.MATTE_KIND):
-        effect = setup.find(kind)
+    for kind in (*STAGES, *BESIDE):
+        effect = setup.find(kind, form="CompositorNodeGroup")
         if effect is None:
             continue
         source = plain if kind == tree.MERGE_KIND or effect in upstream(merged.z.node) else merged
@@ -298,8 +354,9 @@ def connect(setup: Setup) -> None:
             linked = entry.links[0].from_socket if entry.is_linked else None
             if linked is None or (linked in ours and linked != socket):
                 nodes.feed(entry, socket)
-        if kind == tree.MATTE_KIND and nodes.input_of(effect, "Image").is_linked:
-            tree.keep_behind(effect, nodes.input_of(effect, "Image").links[0].from_node)
+        image = effect.inputs.get("Image")
+        if kind in BESIDE and image is not None and image.is_linked:
+            tree.keep_behind(effect, image.links[0].from_node)
 
 
 def _follow_scale(setup: Setup, scale: Socket) -> None:

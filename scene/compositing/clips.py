@@ -24,7 +24,7 @@ from .tree import CLIP, FRAMES, SWITCH_KIND, Setup, Socket, upstream
 _NEVER = 1e7
 """A frame beyond Blender's last (1048574)."""
 
-_SHOWING = (DEPTH_KIND, tree.PLATE_KIND, tree.MERGE_KIND, tree.FOG_KIND, tree.DEFOCUS_KIND, SWITCH_KIND)
+_SHOWING = (DEPTH_KIND, tree.PLATE_KIND, *tree.STAGES, SWITCH_KIND)
 
 Frames = tuple[int, int]
 
@@ -86,7 +86,8 @@ def take_over(setup: Setup) -> None:
                 node[tags.SHOT] = goes[_shot_of(node)]
                 setup.claim(node)
             else:
-                node.mute = node[tags.KIND] in (tree.MERGE_KIND, tree.FOG_KIND, tree.DEFOCUS_KIND)
+                node.driver_remove("mute")
+                node.mute = node[tags.KIND] in tree.STAGES
                 del node[tags.KIND]  # the artist's from now on
 
 

@@ -1,4 +1,4 @@
-"""Depth of field on the plate by its depth, with Blender's Defocus node."""
+"""Depth of field on the plate by its depth."""
 
 from __future__ import annotations
 
@@ -7,36 +7,34 @@ import math
 import bpy
 import numpy as np
 
-from ...inference.contract import depth_sequence
 from ...inference.contract.depth_sequence import Shot
-from .. import nodes
+from .. import map_samples, nodes
 from ..camera import SCALE, SENSOR_WIDTH, find_camera, find_rig
 from ..depth import Depth, distances
-from . import chain, compositor_nodes, tree
+from ..distance_nodes import FIT_SWITCH
+from ..problems import Problem
+from . import chain, compositor_nodes, layered_blur, tree, view
 from .depth_group import span
-from .tree import DEFOCUS_KIND, FOCUS_KIND
+from .tree import DEFOCUS_KIND as KIND
+from .tree import FOCUS_KIND
 
 LIMIT = 1 / 120
-"""Largest blur radius at first, in image widths, and what the first f-stop is chosen for: 16 pixels of 1920.
-
-Defocus looks at ``(2 radius + 1)^2`` pixels for each one, whatever its blur is (Blender 4.5 and later), so the limit
-decides what it costs: docs/compositing.md has times.
-"""
+"""Largest blur radius at first, in image widths, and what the first f-stop is chosen for: 16 pixels of 1920."""
 
 _MIDDLE = 0.1
 """Share of the image's width and height, around its middle, that is focused on at first."""
 
-_BLENDERS_FOCUS = 10.0
-"""Focus distance of a camera that nobody has focused."""
+_PICKED = 0.01
+"""Share of the image's width and height, around a point that was picked."""
+
+_BLENDERS_FOCUS, _BLENDERS_F_STOP = 10.0, 2.8
+"""Focus distance and f-stop of a camera that nobody has focused."""
 
 _FOCAL_LENGTH = 50.0
 """Millimeters; Blender's own, where neither a camera nor the estimator tells the shot's."""
 
-_MAX_BLUR = "fathom_max_blur"
-"""Custom property of a Defocus node whose limit is driven: what it is on the shot's frames."""
-
-_DRIVEN = "fathom_driven_by"
-"""Custom property: the camera that the focus was driven by once, so that the artist may take the driver away."""
+_DRIVEN, _DRIVEN_APERTURE = "fathom_driven_by", "fathom_aperture_by"
+"""Custom properties: the camera that focus and aperture were driven by once, so that the artist may take that away."""
 
 
 def add_depth_of_field(
@@ -50,12 +48,14 @@ def add_depth_of_field(
 ) -> bpy.types.Node:
     """Blur the scene's result by the depth of a shot, or find the depth of field that was added before.
 
-    A point at distance Z is blurred to a disc of the diameter ``f^2 / N |1/focus - 1/Z|`` on the sensor, f the focal
-    length, N the f-stop; what lies at the focus distance stays as it is. Frames without depth pass unchanged, in no
-    time. Where the shot's camera is built, **that camera's** *Focus Distance* or *Focus Object* under Depth of Field is
-    the focus (it need not be switched on there, which would blur rendered objects as well), and its lens the focal
-    length. Else they stand on the node: the estimator's focal length, or 50 mm. Another camera, the scene's active one
-    too, is neither asked nor changed.
+    A point at distance Z is blurred to a disc of the diameter ``f^2 / N |1/focus - 1/Z|`` on the sensor, as in Cycles,
+    f the focal length, N the f-stop; what lies at the focus distance stays as it is. Where the shot's camera is built,
+    **that camera's** *Focus Distance* or *Focus Object*, *F-Stop* and *Aperture* under Depth of Field are the lens's
+    (they need not be switched on there, which would blur rendered objects as well). Else they stand on the node: the
+    estimator's focal length, or 50 mm. Another camera, the scene's active one too, is neither asked nor changed.
+
+    Frames of other shots pass unchanged, in no time: *Active* is 0 there. Up to Blender 4.2 the blur is Defocus's, see
+    `compositor_nodes.is_deep`, which ends what is near at its outline.
 
     Parameters
     ----------
@@ -63,15 +63,15 @@ def add_depth_of_field(
         Set on the shot's camera or the node. None keeps what it has; what nobody has focused yet gets the distance of
         what lies in the middle of the image at the scene's frame (the median over a tenth of width and height).
     f_stop : float or None
-        None keeps what the node has, or starts with a blur of `LIMIT` where it is strongest.
+        Set on the shot's camera or the node. None keeps what it has; what nobody has set yet starts with a blur of
+        `LIMIT` where it is strongest.
     max_blur : float or None
-        Largest blur radius in pixels; below 1 nothing is blurred. None as above.
+        Largest blur radius in pixels; at 0 nothing is blurred. None as above.
 
     Returns
     -------
     Node
-        The group node "Fathom Depth of Field" with *Focus Distance*, *F-Stop* and *Focal Length*; its output *Radius*
-        feeds a Defocus node, which has the limit of the blur and the shape of the bokeh.
+        The group node "Fathom Depth of Field".
 
     Raises
     ------
@@ -79,106 +79,203 @@ def add_depth_of_field(
         See `chain.open_setup`.
     """
     setup = chain.open_setup(scene, depth, shot)
-    node, defocus = setup.find(FOCUS_KIND), setup.find(DEFOCUS_KIND)
-    is_new = node is None
-    added = []
-    if is_new:
-        node = tree.add_effect(setup, FOCUS_KIND, "Depth of Field", _build)
-        added.append(node)
-    if defocus is None:
-        defocus = nodes.new(setup.tree, "CompositorNodeDefocus", use_zbuffer=False, scene=scene, label="Defocus")
-        defocus.width = node.width
-        compositor_nodes.draft_defocus(defocus, False)
-        setup.mark(defocus, DEFOCUS_KIND)
-        added.append(defocus)
-    before = chain.place(setup, DEFOCUS_KIND).source.node
-    chain.lead(setup, defocus, DEFOCUS_KIND)
-    if not nodes.input_of(defocus, "Z").is_linked:
-        nodes.feed(nodes.input_of(defocus, "Z"), nodes.output_of(node, "Radius"))
-    if added:
-        tree.place_after(setup, before, added)
-    chain.connect(setup)
-    focus = _set_focus(setup, node, focus_distance, is_new=is_new)
-    if is_new:
-        near, far = span(depth, shot)
-        suits = _suitable_f_stop(nodes.input_of(node, "Focal Length").default_value, focus, near, far)
-        f_stop = suits if f_stop is None else f_stop
-    tree.set_inputs(node, {"F-Stop": f_stop})
-    if max_blur is None and defocus in added:
+    earlier = _replace_earlier(setup)
+    node, is_new = chain.effect(setup, KIND, "Depth of Field", build)
+    focus = _set_focus(setup, node, focus_distance, is_new=is_new and not earlier)
+    _set_aperture(setup, node, f_stop, focus, is_new=is_new and not earlier)
+    if max_blur is None and is_new and not earlier:
         max_blur = math.ceil(LIMIT * scene.render.resolution_x)
-    _set_max_blur(setup, defocus, max_blur)
-    width = {"width": (scene, "render.resolution_x"), "percentage": (scene, "render.resolution_percentage")}
-    nodes.drive(nodes.input_of(node, "Width"), "default_value", width, "width * percentage / 100")
+    tree.set_inputs(node, {"Max Blur": max_blur})
+    tree.switch_off_elsewhere(setup, node)
+    view.follow_size(node, scene)
     return node
 
 
-def max_blur_of(node: bpy.types.Node) -> float:
-    """The limit of the blur radius, in pixels, of the Defocus node that a Depth of Field node feeds."""
-    fed = (link.to_node for link in nodes.output_of(node, "Radius").links)
-    return max((_limit(each) for each in fed if each.bl_idname == "CompositorNodeDefocus"), default=0.0)
+def focus_at(
+    scene: bpy.types.Scene, depth: Depth, shot: Shot, place: tuple[float, float]
+) -> tuple[bpy.types.Node, float]:
+    """Focus the depth of field of a shot, which is added if it is not there, on what lies at a place of the image.
 
-
-def _limit(defocus: bpy.types.Node) -> float:
-    return defocus.get(_MAX_BLUR, defocus.blur_max)
-
-
-def _set_max_blur(setup: tree.Setup, defocus: bpy.types.Node, limit: float | None) -> None:
-    """Limit the blur radius; None keeps what it is.
-
-    Defocus takes its time for the limit even where nothing is blurred, and none where it is below 1. Where the clip has
-    other shots the limit is therefore driven, so that it is 0 on their frames.
+    `place` is from the image's lower left corner, in widths and heights, at the scene's frame. Returns the node and the
+    distance; raises as `add_depth_of_field`, and Problem where there is no depth at that place.
     """
-    depth = setup.depth
-    limit = _limit(defocus) if limit is None else limit
-    first, last = depth.frames_shown(setup.shot)
-    bounds = [f"frame >= {first + depth.frame_offset}"] if first is not None else []
-    bounds += [f"frame <= {last + depth.frame_offset}"] if last is not None else []
-    if not bounds:
-        defocus.driver_remove("blur_max")
-        defocus.pop(_MAX_BLUR, None)
-        defocus.blur_max = limit
-        return
-    defocus[_MAX_BLUR] = limit
-    nodes.drive(defocus, "blur_max", {}, f"{limit:g} if {' and '.join(bounds)} else 0")
+    if not all(0.0 <= each <= 1.0 for each in place):
+        raise Problem("That point lies beside the image: choose one on it.")
+    setup = chain.open_setup(scene, depth, shot)
+    distance = _distance_at(setup, place, _PICKED)
+    if distance is None:
+        raise Problem("There is no depth at that point: choose one on a surface.")
+    return add_depth_of_field(scene, depth, shot, focus_distance=distance), distance
 
 
-def _build(group: bpy.types.NodeTree) -> None:
-    """The radius of the circle of confusion in pixels."""
-    nodes.interface_output(group, "Radius", "Float", description="Radius of the blur in pixels, for Defocus")
-    tree.depth_inputs(group)
+def max_blur_of(node: bpy.types.Node) -> float:
+    """The limit of the blur radius, in pixels, of a Depth of Field node."""
+    return nodes.input_of(node, "Max Blur").default_value
+
+
+def first_f_stop(near: float, far: float) -> float:
+    """The f-stop that suits distances from near to far, focused between them, without a camera."""
+    return _suitable_f_stop(_FOCAL_LENGTH, SENSOR_WIDTH, (near * far) ** 0.5, near, far)
+
+
+def build(group: bpy.types.NodeTree) -> None:
+    """Make the group "Fathom Depth of Field"."""
+    nodes.interface_output(group, "Image", "Color", description="The image, blurred before and behind the focus")
+    nodes.interface_output(group, "Radius", "Float", description="Radius of each pixel's blur in pixels, without limit")
+    tree.effect_inputs(group)
+    lens = nodes.panel(group, "Focus", description="The lens")
     for name, default, minimum, subtype, description in (
         ("Focus Distance", 10.0, 0.01, "DISTANCE", "What lies here is sharp; the shot's camera has it, if built"),
         ("F-Stop", 2.8, 0.01, None, "A smaller one blurs more; a lens's own where distances are in meters"),
-        ("Focal Length", 50.0, 0.01, None, "Millimeters on a sensor 36 mm wide; the shot's camera has it, if built"),
-        ("Width", 1920.0, 1.0, None, "Width of the render in pixels"),
+        ("Focal Length", 50.0, 0.01, None, "In millimeters; the shot's camera has it, if built"),
+        ("Sensor Width", SENSOR_WIDTH, 0.01, None, "Of the image in millimeters; the shot's camera has it, if built"),
     ):
-        nodes.interface_number(group, name, default, description, minimum=minimum, subtype=subtype)
+        nodes.interface_number(group, name, default, description, minimum=minimum, subtype=subtype, parent=lens)
+    blur = nodes.panel(group, "Blur", description="How much of it")
+    for name, default, maximum, subtype, description in (
+        ("Max Blur", 16.0, 1000.0, None, "Largest radius of the blur in pixels"),
+        ("Near", 1.0, 1.0, "FACTOR", "Share of the blur in front of the focus"),
+        ("Far", 1.0, 1.0, "FACTOR", "Share of the blur behind the focus"),
+        ("Active", 1.0, 1.0, "FACTOR", "Below 0.5 the image passes unchanged, in no time"),
+    ):
+        nodes.interface_number(
+            group, name, default, description, minimum=0.0, maximum=maximum, subtype=subtype, parent=blur
+        )
+    compositor_nodes.size_inputs(group, blur)
+    if compositor_nodes.has_bokeh_inputs():
+        bokeh = nodes.panel(group, "Bokeh", description="The shape of the aperture", closed=True)
+        for name, default, minimum, maximum, subtype, description in (
+            ("Blades", 6.0, 3.0, 24.0, None, "Number of the aperture's blades"),
+            ("Rotation", 0.0, None, None, "ANGLE", "Rotation of the aperture"),
+            ("Roundness", 1.0, 0.0, 1.0, "FACTOR", "0: a polygon; 1: a disc"),
+        ):
+            nodes.interface_number(
+                group, name, default, description, minimum=minimum, maximum=maximum, subtype=subtype, parent=bokeh
+            )
     inputs, outputs = nodes.group_sockets(group)
-    inverse = [nodes.math(group, "DIVIDE", 1.0, inputs[name]) for name in ("Z", "Focus Distance")]
-    away = nodes.math(group, "ABSOLUTE", nodes.math(group, "SUBTRACT", *inverse), label="|1/Z - 1/Focus|")
+    width, height = compositor_nodes.frame_size(group, inputs["Image"], inputs)
+    signed = _signed_radius(group, inputs, width)
+    nodes.feed(outputs["Radius"], nodes.math(group, "ABSOLUTE", signed, label="Radius"))
+    is_far = nodes.math(group, "GREATER_THAN", signed, 0.0)
+    gain = nodes.math(group, "SUBTRACT", inputs["Far"], inputs["Near"])
+    side = nodes.math(group, "MULTIPLY_ADD", gain, is_far, inputs["Near"], label="Near or Far")
+    largest = nodes.math(group, "MAXIMUM", inputs["Max Blur"], 1e-3)
+    amount = nodes.math(group, "DIVIDE", nodes.math(group, "MULTIPLY", signed, side), largest)
+    amount = nodes.math(group, "MAXIMUM", nodes.math(group, "MINIMUM", amount, 1.0), -1.0, label="Share of Max Blur")
+    shape = (inputs.get(name, 0.0) for name in ("Blades", "Rotation", "Roundness"))
+    bokeh = compositor_nodes.bokeh_image(group, *shape)
+    longest = nodes.math(group, "MAXIMUM", width, height, label="Longer side")
+
+    if not compositor_nodes.is_deep():
+        limited = nodes.math(group, "MULTIPLY", nodes.math(group, "ABSOLUTE", amount), inputs["Max Blur"])
+        active = nodes.math(group, "MULTIPLY", limited, inputs["Active"])
+        nodes.feed(outputs["Image"], compositor_nodes.defocus(group, inputs["Image"], active))
+        return
+
+    def blur(image: tree.Socket, amount: tree.Socket) -> tree.Socket:
+        return layered_blur.blurred(group, image, amount, radius=inputs["Max Blur"], bokeh=bokeh, longest=longest)
+
+    is_on = nodes.math(group, "GREATER_THAN", inputs["Active"], 0.5, label="Active")
+    nodes.feed(outputs["Image"], compositor_nodes.only_if(group, is_on, inputs["Image"], amount, blur))
+
+
+def _signed_radius(group: bpy.types.NodeTree, inputs: bpy.types.bpy_prop_collection, width: tree.Socket) -> tree.Socket:
+    """The radius of the circle of confusion in pixels, below 0 in front of the focus; 0 where there is no depth."""
+    inverse = [nodes.math(group, "DIVIDE", 1.0, inputs[name]) for name in ("Focus Distance", "Z")]
+    away = nodes.math(group, "SUBTRACT", *inverse, label="1/Focus - 1/Z")
     # Radius in sensor widths: f^2 / (2 N sensor), with millimeters where distances are meters.
     squared = nodes.math(group, "MULTIPLY", inputs["Focal Length"], inputs["Focal Length"])
     lens = nodes.math(group, "DIVIDE", squared, inputs["F-Stop"])
-    scaled = nodes.math(group, "MULTIPLY", lens, 1.0 / (2.0 * 1000.0 * SENSOR_WIDTH), label="Lens")
-    pixels = nodes.math(group, "MULTIPLY", nodes.math(group, "MULTIPLY", away, scaled), inputs["Width"])
-    nodes.feed(outputs["Radius"], nodes.math(group, "MULTIPLY", pixels, inputs["Has Depth"]))
+    sensor = nodes.math(group, "MULTIPLY", inputs["Sensor Width"], 2.0 * 1000.0)
+    scaled = nodes.math(group, "DIVIDE", lens, sensor, label="Lens")
+    pixels = nodes.math(group, "MULTIPLY", nodes.math(group, "MULTIPLY", away, scaled), width)
+    return nodes.math(group, "MULTIPLY", pixels, inputs["Has Depth"])
+
+
+def _replace_earlier(setup: tree.Setup) -> bool:
+    """Put today's node in the place of the two of an earlier Fathom: one for the radius, and Blender's Defocus."""
+    defocus = setup.find(KIND, form="CompositorNodeDefocus")
+    if defocus is None:
+        return False
+    focus, held = setup.find(FOCUS_KIND), setup.tree
+    node = tree.add_effect(setup, KIND, "Depth of Field", build)
+    node.location, node.parent, node.mute = defocus.location, defocus.parent, defocus.mute
+    values = {"Max Blur": defocus.get("fathom_max_blur", defocus.blur_max)}
+    if focus is not None and focus.node_tree is not None:
+        names = ("Focus Distance", "F-Stop", "Focal Length")
+        values |= {name: focus.inputs[name].default_value for name in names if name in focus.inputs}
+    tree.set_inputs(node, values)
+    for link in list(nodes.input_of(defocus, "Image").links):
+        nodes.feed(nodes.input_of(node, "Image"), link.from_socket)
+    for link in list(nodes.output_of(defocus, "Image").links):
+        nodes.feed(link.to_socket, nodes.output_of(node, "Image"))
+    for each in filter(None, (defocus, focus)):
+        for curve in list(held.animation_data.drivers) if held.animation_data else ():
+            if curve.data_path.startswith(f"{each.path_from_id()}."):
+                held.animation_data.drivers.remove(curve)
+        held.nodes.remove(each)
+    return True
+
+
+def _set_aperture(setup: tree.Setup, node: bpy.types.Node, wanted: float | None, focus: float, *, is_new: bool) -> None:
+    """Set the f-stop of the shot's camera, which then drives the node's and the bokeh, or the node's."""
+    stop = nodes.input_of(node, "F-Stop")
+    camera = _camera(setup)
+    optics = None if camera is None else camera.data.dof
+    if (
+        wanted is None
+        and is_new
+        and (optics is None or math.isclose(optics.aperture_fstop, _BLENDERS_F_STOP, abs_tol=1e-4))
+    ):
+        near, far = span(setup.depth, setup.shot)
+        length, sensor = (nodes.input_of(node, name).default_value for name in ("Focal Length", "Sensor Width"))
+        wanted = _suitable_f_stop(length, sensor, focus, near, far)
+    if camera is None:
+        tree.set_inputs(node, {"F-Stop": wanted})
+        return
+    if tree.driver_of(setup, stop) is None and node.get(_DRIVEN_APERTURE) == camera.data:  # the artist took it away
+        tree.set_inputs(node, {"F-Stop": wanted})
+        return
+    is_free = node.get(_DRIVEN_APERTURE) != camera.data and not is_new
+    if wanted is None and is_free and math.isclose(optics.aperture_fstop, _BLENDERS_F_STOP, abs_tol=1e-4):
+        wanted = stop.default_value
+    if wanted is not None:
+        optics.aperture_fstop = wanted
+    if node.get(_DRIVEN_APERTURE) == camera.data:
+        return
+    node[_DRIVEN_APERTURE] = camera.data
+    nodes.drive(stop, "default_value", {"stop": (camera.data, "dof.aperture_fstop")})
+    stop.default_value = optics.aperture_fstop
+    if compositor_nodes.has_bokeh_inputs():
+        blades = {"blades": (camera.data, "dof.aperture_blades")}
+        nodes.drive(nodes.input_of(node, "Blades"), "default_value", blades, "max(blades, 3)")
+        nodes.drive(nodes.input_of(node, "Roundness"), "default_value", blades, "1 if blades < 3 else 0")
+        turn = {"turn": (camera.data, "dof.aperture_rotation")}
+        nodes.drive(nodes.input_of(node, "Rotation"), "default_value", turn)
+
+
+def _camera(setup: tree.Setup) -> bpy.types.Object | None:
+    """The camera that the shot's depth stands under in the scene, if it is built."""
+    camera = find_camera(setup.depth, setup.shot, setup.scene)
+    return camera if camera is not None and camera.type == "CAMERA" else None
 
 
 def _set_focus(setup: tree.Setup, node: bpy.types.Node, wanted: float | None, *, is_new: bool) -> float:
     """Focus the shot's camera, which then drives the node, or the node where there is none; returns the distance."""
-    focus, length = (nodes.input_of(node, name) for name in ("Focus Distance", "Focal Length"))
-    camera = find_camera(setup.depth, setup.shot, setup.scene)
-    if camera is None or camera.type != "CAMERA":
+    names = ("Focus Distance", "Focal Length", "Sensor Width")
+    focus, length, sensor = (nodes.input_of(node, name) for name in names)
+    camera = _camera(setup)
+    if camera is None:
         if is_new:
             known = setup.shot.camera
             length.default_value = known.focal_length / known.width * SENSOR_WIDTH if known else _FOCAL_LENGTH
-            wanted = _middle_distance(setup) if wanted is None else wanted
+            wanted = _distance_at(setup, (0.5, 0.5), _MIDDLE) if wanted is None else wanted
         if wanted is not None:
             focus.default_value = wanted
         return focus.default_value
     data, optics = camera.data, camera.data.dof
     if wanted is None and optics.focus_object is None and optics.focus_distance == _BLENDERS_FOCUS:
-        wanted = _middle_distance(setup) if is_new else focus.default_value
+        wanted = _distance_at(setup, (0.5, 0.5), _MIDDLE) if is_new else focus.default_value
     if wanted is not None:
         optics.focus_distance = wanted
     curve = tree.driver_of(setup, focus)
@@ -189,10 +286,9 @@ def _set_focus(setup: tree.Setup, node: bpy.types.Node, wanted: float | None, *,
             nodes.drive(focus, "default_value", {"focus": (data, "dof.focus_distance")})
         else:
             _drive_by_object(focus, camera, optics.focus_object)
-        lens = {"lens": (data, "lens"), "sensor": (data, "sensor_width")}
-        nodes.drive(length, "default_value", lens, f"lens * {SENSOR_WIDTH:g} / sensor")
+        view.follow_sensor(node, camera, setup.scene)
         focus.default_value = _distance_to(camera, optics.focus_object) or optics.focus_distance
-        length.default_value = data.lens * SENSOR_WIDTH / data.sensor_width
+        length.default_value, sensor.default_value = data.lens, view.sensor_width(camera, setup.scene)
     return focus.default_value
 
 
@@ -207,56 +303,54 @@ def _drive_by_object(focus: bpy.types.NodeSocket, camera: bpy.types.Object, targ
         sources[f"{axis}_ahead"] = (camera, f"matrix_world[2][{i}]")
         sources[f"{axis}_object"] = (target, f"matrix_world[3][{i}]")
     product = " + ".join(f"({axis}_object - {axis}_camera) * {axis}_ahead" for axis in "xyz")
-    nodes.drive(focus, "default_value", sources, f"abs({product})")
+    length = " + ".join(f"{axis}_ahead * {axis}_ahead" for axis in "xyz")
+    nodes.drive(focus, "default_value", sources, f"abs({product}) / sqrt({length})")
 
 
 def _distance_to(camera: bpy.types.Object, target: bpy.types.Object | None) -> float | None:
     if target is None:
         return None
-    ahead = camera.matrix_world.col[2].to_3d()
+    ahead = camera.matrix_world.col[2].to_3d().normalized()
     return abs((target.matrix_world.translation - camera.matrix_world.translation).dot(ahead))
 
 
-def _middle_distance(setup: tree.Setup) -> float:
-    """Distance of what lies in the middle of the image at the scene's frame, by the inputs of Fathom Depth."""
+def _distance_at(setup: tree.Setup, place: tuple[float, float], share: float) -> float | None:
+    """Distance of what lies at a place of the image at the scene's frame, by the inputs of Fathom Depth.
+
+    The median over a share of width and height around it; None where no pixel there has depth.
+    """
     shot, depth = setup.shot, setup.depth
     frame = min(max(depth.source_frame(setup.scene.frame_current), shot.first_frame), shot.last_frame)
-    values = _read_map(depth, frame)
+    values = map_samples.read_map(depth, frame)
     rows, columns = (
-        slice(int((size - part) // 2), int((size + part) // 2) + 1)
-        for size, part in ((size, _MIDDLE * size) for size in values.shape)
+        slice(max(int(at * size - share * size / 2), 0), int(at * size + share * size / 2) + 1)
+        for at, size in zip((1.0 - place[1], place[0]), values.shape)
     )
-    middle = values[rows, columns]
-    disparity = float(np.median(middle[np.isfinite(middle)]))
+    around = values[rows, columns]
+    if not np.any(np.isfinite(around)):
+        return None
+    disparity = float(np.median(around[np.isfinite(around)]))
     node = chain.depth_node(setup)
-    start = distances(depth, shot)
+    scale = nodes.input_of(node, "Scale")
     inputs = {socket.name: socket.default_value for socket in node.inputs}
     rig = find_rig(depth, shot, setup.scene)
-    if rig is not None and tree.driver_of(setup, nodes.input_of(node, "Scale")) is not None:
+    if rig is not None and tree.driver_of(setup, scale) is not None:
         inputs["Scale"] = rig[SCALE]
+    start = distances(depth, shot)
     inverse = disparity
-    if depth.quantity_of(shot) == "relative_disparity":
+    fit = depth.fit_of(shot)
+    if fit is not None and inputs[FIT_SWITCH]:
+        frames, scales, shifts = zip(*fit.keys)
+        inverse = disparity * np.interp(frame, frames, scales) + np.interp(frame, frames, shifts)
+    elif depth.quantity_of(shot) == "relative_disparity":
         t = (disparity - start.p1) / (start.p99 - start.p1)
         inverse = t * (1 / inputs["Near"] - 1 / inputs["Far"]) + 1 / inputs["Far"]
         inverse = min(inverse, 1 / inputs["Near Limit"]) if disparity else 0.0
     return inputs["Scale"] / max(inverse, 1 / inputs["Far Limit"])
 
 
-def _read_map(depth: Depth, frame: int) -> np.ndarray:
-    """A disparity map, [H, W] float32; the last row first, as Blender has pixels."""
-    image = bpy.data.images.load(str(depth.folder / depth_sequence.disparity_name(frame)))
-    try:
-        image.colorspace_settings.name = "Non-Color"
-        width, height = image.size
-        pixels = np.empty(width * height * image.channels, np.float32)
-        image.pixels.foreach_get(pixels)
-        return pixels.reshape(height, width, -1)[..., 0]
-    finally:
-        bpy.data.images.remove(image)
-
-
-def _suitable_f_stop(focal_length: float, focus: float, near: float, far: float) -> float:
+def _suitable_f_stop(focal_length: float, sensor: float, focus: float, near: float, far: float) -> float:
     """The f-stop at which the larger blur radius of what is near and far is `LIMIT` image widths."""
     change = max(abs(1.0 / focus - 1.0 / near), abs(1.0 / focus - 1.0 / far))
-    diameter = focal_length**2 / 1000.0 * change / SENSOR_WIDTH
+    diameter = focal_length**2 / 1000.0 * change / sensor
     return min(max(diameter / (2.0 * LIMIT), 0.01), 128.0)

@@ -23,7 +23,19 @@ from .depth_group import fit_to_render
 GAP, ROW = 60.0, 400.0
 PLATE_KIND, FRAME_KIND, VIEWER_KIND = "comp_plate", "comp_frame", "comp_viewer"
 MERGE_KIND, FOG_KIND, DEFOCUS_KIND = "comp_merge", "comp_fog", "comp_defocus"
-FOCUS_KIND, MATTE_KIND, SWITCH_KIND = "comp_focus", "comp_matte", "comp_switch"
+RELIGHT_KIND, GRADE_KIND, MATTE_KIND, SWITCH_KIND = "comp_relight", "comp_grade", "comp_matte", "comp_switch"
+NORMALS_KIND, STEREO_KIND, ISOLATE_KIND = "comp_normals", "comp_stereo", "comp_isolate"
+FOCUS_KIND = "comp_focus"
+"""Of the node that fed Blender's Defocus in an earlier Fathom."""
+
+STAGES = (MERGE_KIND, RELIGHT_KIND, FOG_KIND, GRADE_KIND, DEFOCUS_KIND)
+"""Effects that the image goes through, in this order: what is in it, its light, the air, its grade, the lens."""
+
+BESIDE = (MATTE_KIND, ISOLATE_KIND, STEREO_KIND, NORMALS_KIND)
+"""Effects that stand beside the image's way and do not change the result."""
+
+_VERSIONS = {MERGE_KIND: 2, FOG_KIND: 2, DEFOCUS_KIND: 2, MATTE_KIND: 2}
+"""Of groups that have changed, so that files with an earlier one get today's; nodes of Z Combine stay as they are."""
 
 CLIP = "fathom_clip"
 """Custom property of marked nodes: `clip_key` of the clip."""
@@ -133,8 +145,49 @@ def add_effect(
     all_shots: bool = False,
 ) -> bpy.types.Node:
     """Add the node "Fathom `name`" of an effect; its group is made by `build` if the file does not have it yet."""
-    group = lookup.node_group(kind, f"Fathom {name}", "CompositorNodeTree", build)
-    return setup.mark(add_group(setup, group, label or name), kind, all_shots=all_shots)
+    node = add_group(setup, effect_group(kind, name, build), label or name)
+    return setup.mark(node, kind, all_shots=all_shots)
+
+
+def effect_group(kind: str, name: str, build: Callable[[bpy.types.NodeTree], None]) -> bpy.types.NodeTree:
+    """The file's group "Fathom `name`" of an effect, made by `build` if it is not there."""
+    return lookup.node_group(group_kind(kind), f"Fathom {name}", "CompositorNodeTree", build)
+
+
+def group_kind(kind: str) -> str:
+    """What today's group of an effect is tagged with."""
+    return f"{kind}/{_VERSIONS[kind]}" if kind in _VERSIONS else kind
+
+
+def renew(node: bpy.types.Node, group: bpy.types.NodeTree) -> None:
+    """Give a node of an earlier Fathom's group today's; links and values stay where the name of a socket does."""
+    if node.node_tree == group:
+        return
+    fed = [(socket.name, link.from_socket) for socket in node.inputs for link in socket.links]
+    led = [(socket.name, link.to_socket) for socket in node.outputs for link in socket.links]
+    values = {socket.name: socket.default_value for socket in node.inputs if hasattr(socket, "default_value")}
+    values = {name: tuple(value) if hasattr(value, "__len__") else value for name, value in values.items()}
+    node.node_tree = group
+    set_inputs(node, {name: value for name, value in values.items() if name in node.inputs})
+    for name, source in fed:
+        if name in node.inputs and not node.inputs[name].is_linked:
+            nodes.feed(node.inputs[name], source)
+    for name, target in led:
+        if name in node.outputs and not target.is_linked:
+            nodes.feed(target, node.outputs[name])
+
+
+def switch_off_elsewhere(setup: Setup, node: bpy.types.Node) -> None:
+    """Drive a node's input *Active*, so that an effect that takes time takes none on the frames of other shots."""
+    first, last = setup.depth.frames_shown(setup.shot)
+    bounds = [f"frame >= {first + setup.depth.frame_offset}"] if first is not None else []
+    bounds += [f"frame <= {last + setup.depth.frame_offset}"] if last is not None else []
+    active = nodes.input_of(node, "Active")
+    if bounds:
+        nodes.drive(active, "default_value", {}, f"1 if {' and '.join(bounds)} else 0")
+    elif driver_of(setup, active) is not None:
+        active.driver_remove("default_value")
+        active.default_value = 1.0
 
 
 def effect_inputs(group: bpy.types.NodeTree) -> None:

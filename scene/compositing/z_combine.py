@@ -5,16 +5,13 @@ from __future__ import annotations
 import bpy
 
 from ...inference.contract.depth_sequence import Shot
-from .. import lookup, nodes, standing, tags
+from .. import nodes, standing, tags
 from ..depth import Depth
 from ..plate import plate_size
 from ..problems import Problem
 from ..solved_camera import lens_of_clip
 from . import chain, compositor_nodes, refine_depth, tree
 from .tree import MERGE_KIND as KIND
-
-_GROUP = f"{KIND}/2"
-"""Kind of the node group; its number goes up when the group changes. Nodes with an older one stay as they are."""
 
 _NOTHING = 1e9
 """Distances from here on are the Depth pass's way (1e10) to say that nothing was rendered."""
@@ -73,8 +70,7 @@ def _add(setup: tree.Setup) -> bpy.types.Node:
             "let the plate alone feed the output, then add it."
         )
     before = chain.place(setup, KIND).source.node
-    group = lookup.node_group(_GROUP, "Fathom Z Combine", "CompositorNodeTree", _build)
-    node = setup.mark(tree.add_group(setup, group, "Z Combine"), KIND)
+    node = tree.add_effect(setup, KIND, "Z Combine", build)
     sequence = setup.depth.sequence
     fringe = refine_depth.fringe_of((sequence.width, sequence.height), plate_size(setup.depth))
     if any(socket.name == "Fringe" for socket in node.inputs):  # not in Blender 4.2
@@ -142,7 +138,8 @@ def _render_layers(setup: tree.Setup, layer: bpy.types.ViewLayer) -> bpy.types.N
     return node
 
 
-def _build(group: bpy.types.NodeTree) -> None:
+def build(group: bpy.types.NodeTree) -> None:
+    """Make the group "Fathom Z Combine"."""
     nodes.interface_output(group, "Image", "Color", description="Render and plate, the nearer on top")
     nodes.interface_output(group, "Z", "Float", description="Distance of what is on top; at soft edges 1/Z goes over")
     tree.effect_inputs(group)

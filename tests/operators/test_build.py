@@ -223,7 +223,7 @@ def test_every_builder_is_one_undo_step():
 def test_the_limit_of_the_blur_is_asked_for_and_kept(listed):
     def limit():
         tree = compositor_nodes.find_scene_tree(bpy.context.scene)
-        node = next(n for n in tree.nodes if n.get("fathom_kind") == "comp_focus")
+        node = next(n for n in tree.nodes if n.get("fathom_kind") == "comp_defocus")
         return compositing.max_blur_of(node)
 
     bpy.context.scene.render.resolution_x = 1920

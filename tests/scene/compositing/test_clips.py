@@ -134,7 +134,7 @@ def test_clips_on_the_same_frames_get_a_chain_each(tmp_path, empty_file, order):
             if n.bl_idname == "CompositorNodeImage"
         ]
         assert any(f"/{own}/plate/" in f for f in files) and not any(f"/{other}/plate/" in f for f in files)
-        assert entry.links[0].from_node.bl_idname == "CompositorNodeDefocus"
+        assert entry.links[0].from_node.get("fathom_kind") == "comp_defocus"
     assert set(made) <= feeding(entries[1].links[0].from_node)
 
 

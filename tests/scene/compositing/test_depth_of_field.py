@@ -10,7 +10,10 @@ import pytest
 from bl_ext.dev.fathom.scene import camera as cameras
 from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene import nodes
-from bl_ext.dev.fathom.scene.compositing import add_depth_of_field, add_z_combine, compositor_nodes
+from bl_ext.dev.fathom.scene.compositing import add_depth_of_field, add_z_combine, chain, compositor_nodes, focus_at
+from bl_ext.dev.fathom.scene.problems import Problem
+
+from development.benchmark_scenes import effects
 
 SIZE = (120, 40)
 BANDS = (0.5, 0.4, 0.25, 0.1, 0.05, 0.01)
@@ -42,8 +45,8 @@ def values_of(node):
     return {socket.name: socket.default_value for socket in node.inputs}
 
 
-def defocus_of(node):
-    return nodes.output_of(node, "Radius").links[0].to_node
+def limit(node):
+    return nodes.input_of(node, "Max Blur")
 
 
 def middle(image, band):
@@ -54,7 +57,7 @@ def middle(image, band):
 @pytest.mark.parametrize("scale", [1, 2])
 def test_sharp_at_the_focus_and_more_blurred_away_from_it(tmp_path, empty_file, scale):
     depth = make(tmp_path, scale)
-    add_depth_of_field(empty_file, depth, depth.sequence.shots[0], focus_distance=4.0, f_stop=0.05, max_blur=8)
+    add_depth_of_field(empty_file, depth, depth.sequence.shots[0], focus_distance=4.0, f_stop=0.05, max_blur=4)
     compositor.prepare(empty_file, SIZE)
     plate = compositor.linear(grain(2, *SIZE) / 255)
     found = compositor.render(empty_file, tmp_path, 2)
@@ -74,7 +77,7 @@ def test_a_smaller_f_stop_blurs_more_and_the_first_one_suits(tmp_path, empty_fil
     first = stop.default_value
     assert 0.01 < first < 128
     compositor.prepare(empty_file, SIZE)
-    defocus_of(node).blur_max = 16
+    limit(node).default_value = 16
     plate = compositor.linear(grain(1, *SIZE) / 255)
     kept = []
     for stop.default_value in (first, first / 4, first / 16):
@@ -103,10 +106,10 @@ def test_frames_without_depth_pass_unchanged_and_cost_nothing(tmp_path, empty_fi
         difference = np.abs(compositor.render(empty_file, tmp_path, frame)[..., :3] - plate).max()
         assert (difference > 0.1) == blurred
         assert blurred or difference < 3e-4
-        assert defocus_of(node).blur_max == (5 if blurred else 0)
+        empty_file.frame_set(frame)
+        assert nodes.input_of(node, "Active").default_value == blurred
     add_depth_of_field(empty_file, depth, depth.sequence.shots[0], max_blur=7)
-    empty_file.frame_set(1)
-    assert defocus_of(node).blur_max == 7
+    assert limit(node).default_value == 7
 
 
 def with_cameras(tmp_path, focal_length=140.0, **more):
@@ -128,9 +131,10 @@ def test_each_shot_is_focused_by_its_own_camera_and_the_artists_stays(tmp_path, 
     artists.data.dof.focus_distance = 10.0  # as Blender has it: nobody focused it
     built = [cameras.build_camera(depth, shot, scene=empty_file) for shot in depth.sequence.shots]
     empty_file.camera = artists
-    blur = [add_depth_of_field(empty_file, depth, shot, max_blur=6) for shot in depth.sequence.shots]
-    for node in blur:
-        nodes.input_of(node, "F-Stop").default_value /= 4
+    blur = [add_depth_of_field(empty_file, depth, shot, max_blur=4) for shot in depth.sequence.shots]
+    for camera in built:
+        camera.data.dof.aperture_fstop /= 4
+        camera.data.update_tag()
     assert empty_file.camera == artists
     assert (artists.data.dof.focus_distance, artists.data.lens) == (10.0, 50.0)
     middle_of = np.array(BANDS)[2:4]  # the image's middle lies between these
@@ -218,7 +222,7 @@ def test_the_first_limit_is_a_small_part_of_the_width(tmp_path, empty_file):
     depth = make(tmp_path)
     empty_file.render.resolution_x = 1920
     node = add_depth_of_field(empty_file, depth, depth.sequence.shots[0])
-    assert defocus_of(node).blur_max == 16
+    assert limit(node).default_value == 16
     empty_file.render.resolution_x, empty_file.render.resolution_y = SIZE
     compositor.prepare(empty_file, SIZE)
     compositor.show(empty_file, nodes.output_of(node, "Radius"))
@@ -237,6 +241,133 @@ def test_the_second_time_nothing_is_doubled_and_what_was_tuned_is_kept(tmp_path,
     assert add_depth_of_field(empty_file, depth, shot, max_blur=5) == node
     assert (len(tree.nodes), len(tree.links)) == before
     found = values_of(node)
-    assert (found["F-Stop"], found["Focus Distance"], defocus_of(node).blur_max) == (1.5, 6.0, 5.0)
+    assert (found["F-Stop"], found["Focus Distance"], limit(node).default_value) == (1.5, 6.0, 5.0)
     add_depth_of_field(empty_file, depth, shot, focus_distance=3.0)
     assert values_of(node)["Focus Distance"] == 3.0
+
+
+@pytest.mark.parametrize("near", [True, False])
+def test_near_and_far_are_kept_apart_at_an_edge(tmp_path, empty_file, near):
+    """A red thing on blue: in focus before a blurred blue, or blurred before a sharp one."""
+    half = SIZE[0] // 2
+
+    def edge(frame, width, height):
+        return np.where(np.arange(width) < width // 2, 1.0, 0.25)[None, :] * np.ones((height, 1))
+
+    def colors(frame, width, height):
+        left = (np.arange(width) < width // 2)[None, :, None]
+        image = np.where(left, (200, 0, 0), (0, 0, 200)) * np.ones((height, 1, 1))
+        return image.astype(np.uint8)
+
+    depth = make(tmp_path, disparity=edge, image=colors)
+    lens = {"focus_distance": 4.0 if near else 1.0, "f_stop": 0.4, "max_blur": 8}
+    node = add_depth_of_field(empty_file, depth, depth.sequence.shots[0], **lens)
+    compositor.prepare(empty_file, SIZE)
+    found = compositor.render(empty_file, tmp_path, 1)[SIZE[1] // 2]
+    full = compositor.linear(200 / 255)
+    compositor.show(empty_file, nodes.output_of(node, "Radius"))
+    radius = compositor.render(empty_file, tmp_path, 1)[SIZE[1] // 2, :, 0]
+    assert radius[half - 4 if near else half + 4] > 6
+    red, blue = found[:, 0] / full, found[:, 2] / full
+    if near and not compositor_nodes.is_deep():
+        return  # Defocus ends it at its outline
+    if near:  # soft on both sides of its outline, and what it hides is as blue as what is beside it
+        assert 0.15 < red[half + 2] < 0.5 and 0.5 < red[half - 3] < 0.95 and red[half + 12] < 0.02
+        np.testing.assert_allclose((red + blue)[half - 12 : half + 12], 1, atol=0.08)
+    else:  # a hard outline; nothing of it in what is blurred
+        assert red[:half].min() > 0.98 and red[half + 1 :].max() < 0.02
+        np.testing.assert_allclose(blue[half + 1 :], 1, atol=0.02)
+    np.testing.assert_allclose(found[:, 3], 1, atol=1e-3)
+
+
+def test_near_or_far_can_stay_sharp(tmp_path, empty_file):
+    depth = make(tmp_path)
+    node = add_depth_of_field(empty_file, depth, depth.sequence.shots[0], focus_distance=4.0, f_stop=0.05, max_blur=8)
+    nodes.input_of(node, "Far").default_value = 0.0
+    compositor.prepare(empty_file, SIZE)
+    plate = compositor.linear(grain(1, *SIZE) / 255)
+    found = compositor.render(empty_file, tmp_path, 1)
+    np.testing.assert_allclose(middle(found, 4), middle(plate, 4), atol=3e-4)
+    assert middle(found, 0).std() < 0.6 * middle(plate, 0).std()
+
+
+def test_the_focus_is_picked_in_the_image(tmp_path, empty_file):
+    depth = make(tmp_path)
+    shot = depth.sequence.shots[0]
+    empty_file.frame_set(2)
+    node, distance = focus_at(empty_file, depth, shot, ((4 * 20 + 10) / SIZE[0], 0.5))
+    assert distance == pytest.approx(1 / BANDS[4], rel=1e-4)
+    assert values_of(node)["Focus Distance"] == pytest.approx(distance)
+    again, nearer = focus_at(empty_file, depth, shot, (10 / SIZE[0], 0.2))
+    assert again == node and nearer == pytest.approx(1 / BANDS[0], rel=1e-4)
+    with pytest.raises(Problem, match="beside the image"):
+        focus_at(empty_file, depth, shot, (1.2, 0.5))
+
+
+def test_the_lens_of_the_camera_is_the_lens(tmp_path, empty_file):
+    """Its f-stop, its blades and its sensor, in millimeters of the render's width."""
+    depth = with_cameras(tmp_path)
+    shot = depth.sequence.shots[0]
+    camera = cameras.build_camera(depth, shot, scene=empty_file)
+    optics = camera.data.dof
+    optics.aperture_fstop, optics.aperture_blades = 1.4, 5
+    camera.data.sensor_width, camera.data.sensor_fit = 24.0, "AUTO"
+    empty_file.render.resolution_x, empty_file.render.resolution_y = SIZE
+    node = add_depth_of_field(empty_file, depth, shot)
+    assert optics.aperture_fstop == pytest.approx(1.4)
+    empty_file.frame_set(101)
+    found = values_of(node)
+    assert (found["F-Stop"], found["Sensor Width"]) == pytest.approx((1.4, 24.0))
+    optics.aperture_fstop = 5.6
+    empty_file.render.resolution_x, empty_file.render.resolution_y = SIZE[1], SIZE[0]
+    empty_file.frame_set(102)
+    found = values_of(node)
+    assert (found["F-Stop"], found["Sensor Width"]) == pytest.approx((5.6, 24.0 * SIZE[1] / SIZE[0]))
+    if "Blades" in found:
+        assert (found["Blades"], found["Roundness"]) == (5, 0)
+
+
+def test_the_two_nodes_of_an_earlier_fathom_become_one(tmp_path, empty_file):
+    """A file that was made with a node for the radius and Blender's Defocus."""
+    depth = make(tmp_path)
+    shot = depth.sequence.shots[0]
+    setup = chain.open_setup(empty_file, depth, shot)
+    source = chain.clip_image(setup)
+    group = bpy.data.node_groups.new("Fathom Depth of Field", "CompositorNodeTree")
+    nodes.interface_output(group, "Radius", "Float")
+    for name, value in (
+        ("Z", 1.0),
+        ("Has Depth", 1.0),
+        ("Focus Distance", 3.5),
+        ("F-Stop", 0.7),
+        ("Focal Length", 35.0),
+    ):
+        nodes.interface_number(group, name, value, "")
+    focus = setup.mark(nodes.new(setup.tree, "CompositorNodeGroup"), "comp_focus")
+    focus.node_tree = group
+    for name, value in (("Focus Distance", 3.5), ("F-Stop", 0.7), ("Focal Length", 35.0)):
+        focus.inputs[name].default_value = value
+    defocus = setup.mark(nodes.new(setup.tree, "CompositorNodeDefocus", blur_max=12), "comp_defocus")
+    output = compositor_nodes.result(setup.tree)
+    nodes.feed(nodes.input_of(defocus, "Image"), source)
+    nodes.feed(nodes.input_of(defocus, "Z"), nodes.output_of(focus, "Radius"))
+    nodes.feed(output, nodes.output_of(defocus, "Image"))
+    node = add_depth_of_field(empty_file, depth, shot)
+    assert output.links[0].from_node == node and nodes.input_of(node, "Image").links[0].from_socket == source
+    found = values_of(node)
+    values = [found[name] for name in ("Focus Distance", "F-Stop", "Focal Length", "Max Blur")]
+    assert values == pytest.approx([3.5, 0.7, 35.0, 12.0])
+    kinds = [each.get("fathom_kind") for each in setup.tree.nodes]
+    assert "comp_focus" not in kinds and kinds.count("comp_defocus") == 1
+
+
+@pytest.mark.skipif(not compositor_nodes.is_deep(), reason="from Blender 4.5 on")
+@pytest.mark.parametrize(
+    ("size", "radius", "samples", "at_least"),
+    [((160, 90), 4, 24, 0.9), pytest.param((640, 360), 10, 128, 0.95, marks=pytest.mark.slow)],
+)
+def test_it_is_what_the_lens_of_cycles_renders(tmp_path, size, radius, samples, at_least):
+    """The same scene by Cycles' lens and by true distances, as structural similarity; better than Blender's Defocus."""
+    found = effects.against_cycles(tmp_path, size, radius, samples)
+    assert found["lens"] > at_least and (size[0] < 640 or found["lens"] > found["defocus"]), found
+    assert found["lens"] > found["sharp"] + 0.02, found

@@ -4,6 +4,7 @@ import compositor
 import depth_maker
 import numpy as np
 import pytest
+from bl_ext.dev.fathom.scene import camera as cameras
 from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene import nodes
 from bl_ext.dev.fathom.scene.compositing import add_fog, compositor_nodes
@@ -59,3 +60,47 @@ def test_the_second_time_nothing_is_doubled_and_what_was_tuned_is_kept(tmp_path,
     assert (len(tree.nodes), len(tree.links)) == before
     assert nodes.input_of(node, "Density").default_value == pytest.approx(0.123)
     assert nodes.input_of(node, "Start").default_value == 0.5
+
+
+@pytest.mark.parametrize(("height", "up"), [(0.6, (0.0, 1.0, 0.0)), (2.5, (0.1, 0.9, 0.42)), (-0.5, (0.0, 0.8, -0.6))])
+def test_ground_fog_is_the_fog_on_the_way(tmp_path, empty_file, height, up):
+    """Against the sum over many steps of each ray, of a camera above the fog and in it, level and tilted."""
+    size = (32, 18)
+    depth = depths.load(depth_maker.make(tmp_path, size=size, frames=range(1, 2)))
+    shot = depth.sequence.shots[0]
+    node = add_fog(
+        empty_file, depth, shot, color=COLOR, density=0.9, start=1.0, by_height=1.0, base_height=0.1, height_falloff=0.4
+    )
+    up = np.array(up) / np.linalg.norm(up)
+    nodes.input_of(node, "Camera Height").default_value = height
+    nodes.input_of(node, "Up").default_value = up
+    compositor.prepare(empty_file, size)
+    z = compositor.distance(1, size, size, depths.distances(depth, shot).far_limit)
+    x = ((np.arange(size[0]) + 0.5) / size[0] - 0.5) * 36 / 50
+    y = (0.5 - (np.arange(size[1]) + 0.5) / size[1])[:, None] * size[1] / size[0] * 36 / 50
+    slope = x * up[0] + y * up[1] - up[2]
+    at = (np.arange(400) + 0.5)[:, None, None] / 400 * (z - 1.0) + 1.0
+    density = np.exp(-np.maximum((height + slope * at - 0.1) / 0.4, 0))
+    wanted = 1 - np.exp(-0.9 * density.mean(0) * (z - 1.0))
+    assert 0.02 < wanted.mean() < 0.98
+    compositor.show(empty_file, nodes.output_of(node, "Fog"))
+    np.testing.assert_allclose(compositor.render(empty_file, tmp_path, 1)[..., 0], wanted, atol=3e-3)
+
+
+def test_a_camera_that_is_built_tells_the_heights(tmp_path, empty_file):
+    def path(frames):
+        return depth_maker.dolly(frames, width=24, height=16, focal_length=30.0)
+
+    depth = depths.load(depth_maker.make(tmp_path, camera=path))
+    shot = depth.sequence.shots[0]
+    camera = cameras.build_camera(depth, shot, scene=empty_file)
+    rig = cameras.find_rig(depth, shot, empty_file)
+    rig.location, rig.rotation_euler, rig["Scale"] = (3, 2, 1.5), (0.3, 0.1, 1.0), 2.0
+    empty_file.render.resolution_x, empty_file.render.resolution_y = 24, 16
+    node = add_fog(empty_file, depth, shot)
+    empty_file.frame_set(4)
+    matrix = camera.matrix_world
+    assert nodes.input_of(node, "Camera Height").default_value == pytest.approx(matrix.translation.z, abs=1e-5)
+    np.testing.assert_allclose(nodes.input_of(node, "Up").default_value, matrix.normalized().to_3x3()[2], atol=1e-5)
+    lens, sensor = (nodes.input_of(node, name).default_value for name in ("Focal Length", "Sensor Width"))
+    assert lens / sensor * 24 == pytest.approx(30.0, rel=1e-4)

@@ -64,3 +64,46 @@ def test_the_second_time_nothing_is_doubled_and_what_was_tuned_is_kept(tmp_path,
     assert (len(tree.nodes), len(tree.links)) == before
     values = [nodes.input_of(node, name).default_value for name in ("Target", "Softness")]
     assert values == [7.5, 0.75]
+
+
+def test_falloffs_clips_and_invert(tmp_path, empty_file):
+    size = (32, 18)
+    depth = depths.load(depth_maker.make(tmp_path, size=size, frames=range(1, 2)))
+    shot = depth.sequence.shots[0]
+    values = {"target": 2.9, "tolerance": 0.1, "softness": 0.2, "near_falloff": 0.5, "far_falloff": 0.1, "invert": 1.0}
+    node = add_depth_matte(empty_file, depth, shot, **values)
+    nodes.input_of(node, "Black Clip").default_value, nodes.input_of(node, "White Clip").default_value = 0.2, 0.7
+    compositor.prepare(empty_file, size)
+    z = compositor.distance(1, size, size, depths.distances(depth, shot).far_limit)
+    width = np.where(z > 2.9, 0.3, 0.7)
+    matte = 1 - np.clip((np.abs(z - 2.9) - 0.1) / width, 0, 1)
+    wanted = 1 - np.clip((matte - 0.2) / 0.5, 0, 1)
+    assert 0.05 < wanted.mean() < 0.95
+    compositor.show(empty_file, nodes.output_of(node, "Matte"))
+    np.testing.assert_allclose(compositor.render(empty_file, tmp_path, 1)[..., 0], wanted, atol=5e-3)
+
+
+def test_choke_and_blur(tmp_path, empty_file):
+    """A square of 16 pixels: smaller or larger by the choke's pixels all around, and softer by the blur."""
+    size = (40, 40)
+
+    def square(frame, width, height):
+        d = np.full((height, width), 0.1)
+        d[12:28, 12:28] = 1.0
+        return d
+
+    depth = depths.load(depth_maker.make(tmp_path, size=size, frames=range(1, 2), disparity=square))
+    node = add_depth_matte(empty_file, depth, depth.sequence.shots[0], target=1.0, tolerance=0.5, softness=0.0)
+    compositor.prepare(empty_file, size)
+    compositor.show(empty_file, nodes.output_of(node, "Matte"))
+    has_choke = compositor_nodes.is_deep()
+    for choke, side in ((0, 16), *(((2, 12), (-3, 22)) if has_choke else ())):
+        if has_choke:
+            nodes.input_of(node, "Choke").default_value = choke
+        found = compositor.render(empty_file, tmp_path, 1)[..., 0]
+        assert found[20].sum() == pytest.approx(side, abs=0.1) and found[:, 20].sum() == pytest.approx(side, abs=0.1)
+    if has_choke:
+        nodes.input_of(node, "Choke").default_value = 0
+    nodes.input_of(node, "Blur").default_value = 6
+    found = compositor.render(empty_file, tmp_path, 1)[20, :, 0]
+    assert found.sum() == pytest.approx(16, rel=0.02) and np.abs(np.diff(found)).max() < 0.35 and found[20] > 0.95

@@ -16,7 +16,9 @@ from bl_ext.dev.fathom.scene.compositing import (
     add_fog,
     add_z_combine,
     compositor_nodes,
+    depth_of_field,
 )
+from bl_ext.dev.fathom.scene.compositing import tree as effects
 
 from tests.marks import rest_slow
 
@@ -47,7 +49,7 @@ def write(path, channels):
 
 
 def wanted(folder, plate, z):
-    """Merged and fogged by numpy, then blurred by a Defocus node that gets the radii that numpy finds."""
+    """Merged and fogged by numpy, then blurred by a depth of field alone that gets the image and its distances."""
     left = np.broadcast_to(np.arange(SIZE[0]) + 0.5 < SIZE[0] / 2, z.shape)
     image, z = compositor.merged(np.array(RED) * left[..., None], left * 1.0, np.where(left, CARD, 1e10), plate, z)
     fog = (1 - np.exp(-DENSITY * np.maximum(z - START, 0)))[..., None]
@@ -56,21 +58,24 @@ def wanted(folder, plate, z):
     radius = 0.05**2 / (2 * F_STOP * 0.036) * np.abs(1 / z - 1 / FOCUS) * SIZE[0]
     assert radius.min() < 1 < 3 < radius.max()
     write(folder / "image.exr", {**{c: image[..., i] for i, c in enumerate("RGB")}, "A": np.ones_like(z)})
-    write(folder / "radius.exr", {"Y": radius})
+    write(folder / "z.exr", {"Y": z})
     scene = bpy.data.scenes.new("wanted")
     tree = compositor_nodes.scene_tree(scene)
     files = []
-    for name in ("image", "radius"):
+    for name in ("image", "z"):
         file = bpy.data.images.load(str(folder / f"{name}.exr"))
         file.colorspace_settings.name = "Non-Color"
         files.append(nodes.output_of(nodes.new(tree, "CompositorNodeImage", image=file), "Image"))
-    defocus = nodes.new(tree, "CompositorNodeDefocus", use_zbuffer=False, blur_max=MAX_BLUR)
-    compositor_nodes.draft_defocus(defocus, False)
-    parts = nodes.new(tree, "CompositorNodeSeparateColor")
-    nodes.feed(nodes.input_of(parts, "Image"), files[1])
-    nodes.feed(nodes.input_of(defocus, "Image"), files[0])
-    nodes.feed(nodes.input_of(defocus, "Z"), nodes.output_of(parts, "Red"))
-    nodes.feed(compositor_nodes.result(tree), nodes.output_of(defocus, "Image"))
+    lens = nodes.new(tree, "CompositorNodeGroup")
+    lens.node_tree = effects.effect_group(effects.DEFOCUS_KIND, "Depth of Field", depth_of_field.build)
+    for name, value in (("Focus Distance", FOCUS), ("F-Stop", F_STOP), ("Max Blur", MAX_BLUR)):
+        nodes.input_of(lens, name).default_value = value
+    for name, value in (("Width", SIZE[0]), ("Height", SIZE[1])):
+        if name in lens.inputs:
+            lens.inputs[name].default_value = value
+    nodes.feed(nodes.input_of(lens, "Image"), files[0])
+    nodes.feed(nodes.input_of(lens, "Z"), compositor_nodes.channel(tree, files[1], "Red"))
+    nodes.feed(compositor_nodes.result(tree), nodes.output_of(lens, "Image"))
     compositor.prepare(scene, SIZE)
     return compositor.render(scene, folder, 1)[..., :3], image, z
 
@@ -93,7 +98,7 @@ def test_every_order_gives_the_same_chain_on_pixels(tmp_path, depth):
         assert (len(tree.nodes), len(tree.links)) == count
         found = compositor.render(scene, tmp_path, 2)[..., :3]
         np.testing.assert_allclose(found[:, inside], blurred[:, inside], atol=3e-3, err_msg=str(order))
-        assert nodes.input_of(made["matte"], "Image").links[0].from_node.bl_idname == "CompositorNodeDefocus", order
+        assert nodes.input_of(made["matte"], "Image").links[0].from_node == made["defocus"], order
         compositor.show(scene, nodes.output_of(made["matte"], "Matte"))
         found = compositor.render(scene, tmp_path, 2)[..., 0]
         np.testing.assert_allclose(found[:, inside], cut[:, inside], atol=1e-2, err_msg=str(order))
@@ -125,11 +130,11 @@ def test_what_the_artist_put_between_stays_there(depth):
     ADD["defocus"](scene, depth, shot)
     ADD["merge"](scene, depth, shot)
     way = chain(output.links[0].from_node, back_to="plate")
-    assert way == ["behind plate", "Z Combine", "Fog", "behind fog", "Defocus"]
+    assert way == ["behind plate", "Z Combine", "Fog", "behind fog", "Depth of Field"]
 
 
 @pytest.mark.parametrize("order", rest_slow(list(itertools.permutations(["fog", "defocus", "merge"])), 2, spread=True))
-@pytest.mark.parametrize("lost", ["fog", "defocus", "merge", "comp_focus", "comp_depth", "result"])
+@pytest.mark.parametrize("lost", ["fog", "defocus", "merge", "comp_depth", "result"])
 def test_what_the_artist_took_out_comes_back_in_its_place(depth, lost, order):
     """A node that was deleted, or the link into the output: one press of each button gives the whole chain again."""
     scene, shot = bpy.context.scene, depth.sequence.shots[0]
@@ -147,7 +152,7 @@ def test_what_the_artist_took_out_comes_back_in_its_place(depth, lost, order):
     for name in order:
         ADD[name](scene, depth, shot)
     way = chain(output.links[0].from_node, back_to="plate")
-    assert way == ["Z Combine", "Fog", "Defocus"]
+    assert way == ["Z Combine", "Fog", "Depth of Field"]
     merge, fog = (next(n for n in tree.nodes if n.label == label) for label in ("Z Combine", "Fog"))
     focus = next(n for n in tree.nodes if n.label == "Depth of Field")
     group = next(n for n in tree.nodes if n.label == "Fathom Depth")
@@ -169,7 +174,7 @@ def test_a_matte_that_the_artist_uses_before_the_effects_stays_free_of_loops(dep
         ADD[name](scene, depth, shot)
     assert all(link.is_valid for link in tree.links)
     assert nodes.input_of(matte, "Image").links[0].from_socket == source
-    assert output.links[0].from_node.bl_idname == "CompositorNodeDefocus"
+    assert output.links[0].from_node.get("fathom_kind") == "comp_defocus"
 
 
 def test_an_effect_that_leads_to_the_artists_file_is_left_there(depth):
@@ -227,4 +232,4 @@ def test_nodes_whose_groups_were_deleted_are_made_again(depth):
         row.append(node.label)
         image = next((socket for socket in node.inputs if socket.name == "Image"), None)
         node = image.links[0].from_node if image is not None and image.is_linked else None
-    assert row == ["Defocus", "Fog", "Z Combine", "Fit to Render", "Plate"]
+    assert row == ["Depth of Field", "Fog", "Z Combine", "Fit to Render", "Plate"]

@@ -1,0 +1,61 @@
+"""The asset library: made, known to the preferences, and taken away again."""
+
+import bpy
+import pytest
+from bl_ext.dev.fathom.scene.compositing import library
+from bl_ext.dev.fathom.scene.problems import Problem
+
+
+def entries():
+    return [(each.name, each.path) for each in bpy.context.preferences.filepaths.asset_libraries]
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch, empty_file):
+    monkeypatch.setenv("FATHOM_HOME", str(tmp_path / "home"))
+    before = entries()
+    yield tmp_path / "home"
+    library.remove()
+    assert entries() == before
+
+
+def test_it_holds_every_effect_with_its_preview_and_leaves_the_file_as_it_was(home, empty_file):
+    mine = bpy.data.node_groups.new("Fathom Fog", "CompositorNodeTree")
+    before = {kind: list(getattr(bpy.data, kind)) for kind in ("node_groups", "images", "textures", "scenes")}
+    folder = library.install()
+    assert {kind: list(getattr(bpy.data, kind)) for kind in before} == before
+    assert mine.name == "Fathom Fog"
+    assert library.is_installed() and entries()[-1] == (library.NAME, str(folder))
+    with bpy.data.libraries.load(str(folder / "effects.blend"), assets_only=True) as (there, wanted):
+        assert sorted(there.node_groups) == sorted(f"Fathom {asset.name}" for asset in library.ASSETS)
+        wanted.node_groups = there.node_groups
+    for group in wanted.node_groups:
+        assert (
+            group.asset_data.description
+            and group.asset_data.catalog_id in (folder / "blender_assets.cats.txt").read_text()
+        )
+        assert tuple(group.preview.image_size) == (128, 128)
+        names = [item for item in group.interface.items_tree if item.item_type == "SOCKET"]
+        assert all(item.description for item in names), group.name
+    assert library.install() == folder and entries().count((library.NAME, str(folder))) == 1
+
+
+def test_removing_takes_its_own_and_nothing_else(home):
+    folder = library.install()
+    (folder / "mine.blend").write_bytes(b"mine")
+    bpy.ops.fathom.remove_assets()
+    assert not library.is_installed()
+    assert [path.name for path in folder.iterdir()] == ["mine.blend"]
+    library.remove()  # again
+    (folder / "mine.blend").unlink()
+    library.remove()
+    assert not folder.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(home):
+    home.parent.mkdir(exist_ok=True)
+    home.write_text("a file")
+    with pytest.raises(Problem, match="cannot be written"):
+        library.install()
+    assert not library.is_installed()
+    home.unlink()

@@ -1,0 +1,70 @@
+"""Effects on strips: in Blender 5.2 and later, rendered; before that, one sentence."""
+
+import bpy
+import compositor
+import depth_maker
+import numpy as np
+import OpenEXR
+import pytest
+from bl_ext.dev.fathom.scene import depth as depths
+from bl_ext.dev.fathom.scene import versions
+from bl_ext.dev.fathom.scene.compositing import strip_effects
+from bl_ext.dev.fathom.scene.problems import Problem
+
+SIZE = (32, 18)
+
+
+def strip_of(scene, folder):
+    strips = versions.strips_of(scene.sequence_editor_create())
+    strip = strips.new_image("plate", str(folder / "plate" / "plate.0001.png"), 1, 11)
+    for number in range(2, 6):
+        strip.elements.append(f"plate.{number:04d}.png")
+    return strip
+
+
+@pytest.fixture
+def clip(tmp_path, empty_file):
+    shots = [(1, 3, "done"), (4, 5, "refused")]
+    folder = depth_maker.make(tmp_path, size=SIZE, frames=range(1, 6), shots=shots)
+    return depths.load(folder, frame_offset=10), strip_of(empty_file, tmp_path)
+
+
+@pytest.mark.skipif(not strip_effects.IS_THERE, reason="from Blender 5.2 on")
+def test_a_strips_own_inputs_make_its_fog(tmp_path, empty_file, clip):
+    depth, strip = clip
+    shot = depth.sequence.shots[0]
+    modifier = strip_effects.add(strip, empty_file, depth, shot, "FOG")
+    assert strip_effects.add(strip, empty_file, depth, shot, "FOG") == modifier and len(strip.modifiers) == 1
+    for name, value in {"Density": 0.7, "Start": 2.5, "Color": (0.0, 0.0, 1.0, 1.0)}.items():
+        strip_effects.input_of(modifier, name).value = value
+    compositor.prepare(empty_file, SIZE)
+    empty_file.render.use_sequencer = True
+    limit = depths.distances(depth, shot).far_limit
+    for frame in (12, 14):
+        empty_file.frame_set(frame)
+        empty_file.render.filepath = str(tmp_path / "strip.exr")
+        bpy.ops.render.render(write_still=True)
+        found = np.array(OpenEXR.File(str(tmp_path / "strip.exr")).parts[0].channels["RGBA"].pixels)[..., :3]
+        wanted = compositor.plate(frame - 10, SIZE)
+        if frame == 12:
+            behind = np.maximum(compositor.distance(2, SIZE, SIZE, limit) - 2.5, 0)
+            fog = 1 - np.exp(-0.7 * behind)[..., None]
+            wanted = wanted * (1 - fog) + np.array([0, 0, 1]) * fog
+            assert fog.max() > 0.3
+        np.testing.assert_allclose(found, wanted, atol=6e-3, err_msg=str(frame))
+
+
+@pytest.mark.skipif(not strip_effects.IS_THERE, reason="from Blender 5.2 on")
+@pytest.mark.parametrize("effect", [each[0] for each in strip_effects.ITEMS])
+def test_each_effect_has_its_inputs_in_the_modifier(clip, empty_file, effect):
+    depth, strip = clip
+    modifier = strip_effects.add(strip, empty_file, depth, depth.sequence.shots[0], effect)
+    names = {item.name for item in modifier.node_group.interface.items_tree if item.item_type == "SOCKET"}
+    assert "Image" in names and not names & {"Z", "Has Depth"} and len(names) > 5
+
+
+@pytest.mark.skipif(strip_effects.IS_THERE, reason="before Blender 5.2")
+def test_before_there_are_such_modifiers_it_is_said(clip, empty_file):
+    depth, strip = clip
+    with pytest.raises(Problem, match=r"Blender 5\.2"):
+        strip_effects.add(strip, empty_file, depth, depth.sequence.shots[0], "FOG")
