@@ -335,8 +335,8 @@ def check_clip(plan: Plan) -> None:
     if read.files_key() != plan.files:
         raise Failure(
             exit_codes.BAD_CLIP,
-            f"{depth_sequence.plate_file(plan.job.source)} is not the clip that was planned: files have another size "
-            "or modification time, or are missing.",
+            f"{depth_sequence.plate_file(plan.job.source)} is not the clip that was planned: files of it, of its "
+            "mattes or of depth that it takes have another size or modification time, or are missing.",
             hint="Plan it again.",
         )
 

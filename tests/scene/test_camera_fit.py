@@ -51,6 +51,19 @@ def test_distances_are_the_solves(tmp_path, empty_file, quantity, values, k1):
     assert depth_list.load(empty_file).fit_of(shot).keys[0][1] == pytest.approx(found.fit.keys[0][1])
 
 
+@pytest.mark.parametrize("where", ["markers", "offset"])
+def test_tracks_that_are_nowhere_do_not_count(tmp_path, empty_file, where):
+    room = Room()
+    folder, clip = room_maker.make(tmp_path, room)
+    depth, shot = listed(folder, empty_file)
+    for track in list(solved_tracks.camera_object(clip).tracks)[::2]:
+        if where == "offset":
+            track.offset = (float("nan"), 1e38)
+        for marker in track.markers if where == "markers" else ():
+            marker.co = (float("nan"), 1e30)
+    assert share_off(camera_fit.fit_to_solve(depth, shot, clip, scene=empty_file), room, clip) < 0.005
+
+
 def test_a_fifth_of_the_tracks_in_the_air_does_not_matter(tmp_path, empty_file):
     room = Room()
     points = room.points(50)

@@ -77,6 +77,7 @@ def test_near_and_far_of_relative_depth(tmp_path):
     ("values", "error", "words"),
     [
         ({"frames": "x"}, JobError, "Frames are a range"),
+        ({"frames": "9" * 5000}, JobError, "Frames are a range"),
         ({"frames": "300"}, JobError, "No frame from 300 to 300 has depth"),
         ({"low": 50.0, "high": 10.0}, JobError, "ascending"),
         ({"format": "EXR", "with_mattes": True}, Problem, "no Matte Folder"),

@@ -73,6 +73,11 @@ def test_names_follow_the_plate():
     assert export.file_name("usd", two, shot=two.shots[1]) == "street_camera_10-20.usdc"
 
 
+def test_letters_that_act_in_a_terminal_are_not_in_names():
+    source = replace(sequence().source, path="/a\x1b[2J\n\u202eb.mov", files=(), kind="movie")
+    assert export.file_name("movie", replace(sequence(), source=source)).startswith("a_[2J__b_")
+
+
 def test_sizes():
     assert export.image_size(WANTED, sequence()) == (100, 60)
     assert export.image_size(replace(WANTED, full_size=False), sequence()) == (50, 30)

@@ -187,6 +187,16 @@ def test_another_clip_than_the_planned_one_is_refused(farm, cut_clip, worker, tm
     assert depth_sequence.load(farm.output).source.path == str(clip), "as the artist's computer knows it"
 
 
+@pytest.mark.slow
+def test_depth_that_a_job_takes_is_a_part_of_its_plan(farm, cut_clip, worker, tmp_path):
+    given = tmp_path / "given"
+    assert worker.estimate(cut_clip, given).returncode == 0
+    farm.plan(cut_clip, "--parameter", f"complete_from={given}", estimator="parallax")
+    assert worker("plan", "--check", farm.output).returncode == 0
+    os.utime(given / "disparity.0003.exr", (1, 1))
+    assert worker("plan", "--check", farm.output).returncode == exit_codes.BAD_CLIP
+
+
 def test_a_finished_result_stays_until_a_plan_that_replaces_it_is_merged(farm, cut_clip, worker, whole, helpers):
     assert worker.estimate(cut_clip, farm.output).returncode == 0
     before = farm.contents()

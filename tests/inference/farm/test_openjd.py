@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from inference.commands import farm
 from inference.contract import exit_codes
 
 OPENJD = shutil.which("openjd", path=os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))
@@ -118,6 +119,15 @@ def test_what_no_bundle_can_have_is_refused(bundle, worker, cut_clip, clip, tmp_
     strange = tmp_path / "{{clip}}"
     shutil.copytree(clip, strange)
     assert "contains braces" in bundle(strange, code=exit_codes.USAGE)
+    strange = tmp_path / "two\nlines"
+    shutil.copytree(clip, strange)
+    assert "cannot have, such as the end of a line" in bundle(strange, code=exit_codes.USAGE)
     twice = ("--planned", tmp_path / "depths" / "clip0", "--planned", tmp_path / "depths" / "clip0")
     worker("plan", clip, "--output", tmp_path / "depths" / "clip0", "--estimator", "phased")
     assert "one output folder" in bundle(more=twice, code=exit_codes.USAGE)
+
+
+def test_clips_of_one_name_have_folders_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    clips = ["a/plate.mov", "b/Plate.mov", "c/plate-2", "..", "/"]
+    assert farm._own_names(clips) == ["plate", "Plate-2", "plate-2-2", tmp_path.parent.name, "clip"]

@@ -18,9 +18,11 @@ from inference.contract.camera import Camera, Pose
 from inference.contract.depth_sequence import DepthSequence, Range, Shot, confidence_name, disparity_name
 from inference.contract.export import Export, Placement
 from inference.contract.job import JobError, Source
+from inference.depth_maps import point_cloud
 from inference.media import exr
 from inference.media.exr import write_channels, write_map
 from inference.run import export as exporting
+from tests.marks import rest_slow
 
 MAP, PLATE = (16, 12), (32, 24)
 FRAMES = range(1001, 1005)
@@ -350,7 +352,9 @@ def test_points_without_a_camera(tmp_path):
     assert [float(points[0][name]) for name in "xyz"] == pytest.approx([-1, 2, 0.6], abs=1e-5)
 
 
-def test_voxels_that_are_too_small(depth, tmp_path):
+@pytest.mark.parametrize("waiting", rest_slow([0, 10**7], 1))
+def test_voxels_that_are_too_small(depth, tmp_path, monkeypatch, waiting):
+    monkeypatch.setattr(point_cloud, "_MOST_WAITING", waiting)
     with pytest.raises(Failure, match="too small"):
         run(depth, tmp_path / "out", "ply", merged=True, voxel=1e-7)
     assert not (tmp_path / "out").exists()
@@ -435,6 +439,15 @@ def test_what_is_not_ours_stays(depth, tmp_path):
     assert names(tmp_path) == [foreign.name] and foreign.read_bytes() == b"mine"
     run(depth, tmp_path, "png", full_size=False, overwrite=True)
     assert cv2.imread(str(foreign), cv2.IMREAD_UNCHANGED).dtype == np.uint16
+
+
+@pytest.mark.parametrize("runs", [[[1001, 1000]], [[0, 10**6]] * 20_000, [[1001, 1003], [1003, 1004]]])
+def test_a_record_of_runs_that_do_not_follow_each_other_is_none(depth, tmp_path, runs):
+    run(depth, tmp_path, "png", full_size=False)
+    record = tmp_path / "street_depth.png.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"written": runs, "finished": False}))
+    with pytest.raises(Failure, match="not of this export"):
+        run(depth, tmp_path, "png", full_size=False)
 
 
 def test_other_settings_are_another_export(depth, tmp_path):
