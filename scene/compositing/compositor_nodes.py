@@ -397,7 +397,7 @@ def refine_matte(tree: bpy.types.NodeTree, matte: Socket, inputs: Any) -> Socket
     """A matte with the edges that the inputs of `matte_inputs` ask for."""
     if "Choke" in inputs:
         smaller = nodes.math(tree, "ROUND", nodes.math(tree, "MULTIPLY", inputs["Choke"], -1.0))
-        matte = grown(tree, matte, smaller, most=0)
+        matte = grown(tree, matte, smaller)
     matte = blur(tree, matte, inputs["Blur"])
     width = nodes.math(tree, "MAXIMUM", nodes.math(tree, "SUBTRACT", inputs["White Clip"], inputs["Black Clip"]), 1e-4)
     above = nodes.math(tree, "SUBTRACT", matte, inputs["Black Clip"])
