@@ -52,6 +52,8 @@ class SequenceMaps:
     size : (width, height)
     camera : Camera or None
     has_confidence : bool
+    farthest : float
+        The least that `disparity` returns of inverse depth, for all that is at or beyond the far end; else 0.
 
     Raises
     ------
@@ -79,6 +81,7 @@ class SequenceMaps:
         self.quantity = self.sequence.quantity_of(shot)
         self.estimators = shot.estimators or (self.sequence.estimator,)
         self._floor = self._farthest(shot)
+        self.farthest = self._floor or 0.0
         self._require_maps()
         self.camera = self._camera(shot)
 

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..common.failures import Cancelled, Failure
+from ..common.failures import Cancelled, Failure, UnsupportedShot
 from ..contract import depth_sequence, events, exit_codes, packages
 from ..contract import refinement as contract
 from ..contract.depth_sequence import DepthSequence, Range, Shot
@@ -40,6 +40,8 @@ from .shot_maps import ShotMaps
 _LEAST = 0.05
 """Smallest step of relative disparity, as a share of the shot's range: it has no zero that a step could be a share of.
 """
+_BEYOND = 1.5
+"""Inverse depth up to so many times what `SequenceMaps` has for 0 is 0 again."""
 Emit = Callable[[events.Event], None]
 
 
@@ -96,7 +98,7 @@ def refine(
         for warning in clip.warnings:
             emit(events.Warning(message=warning))
         size = _size(wanted, clip)
-        skies = {shot: _sky(wanted, shot, size) for shot in sequence.done_shots}  # raises before any work is done
+        parts = {shot: _part(wanted, depth, shot, clip, size) for shot in sequence.done_shots}  # raises before any work
         read = inputs.Inputs(job, noted, first=first, last=last, sequences=[str(depth)])
         state = State(
             key=_key(wanted, read, depth),
@@ -115,7 +117,7 @@ def refine(
                 count = sum(shot.last_frame - shot.first_frame + 1 for shot in sequence.done_shots)
                 out.meter.plan(count)
                 shots = tuple(
-                    _Refined(wanted, depth, shot, clip, out, size=size, sky=skies[shot], check=check).run(
+                    _Refined(wanted, parts[shot], shot, clip, out, size=size, check=check).run(
                         f"shot {index} of {len(sequence.shots)}" if len(sequence.shots) > 1 else ""
                     )
                     if shot.status == "done"
@@ -151,9 +153,25 @@ def _size(wanted: Refinement, clip: Clip) -> tuple[int, int]:
     return max(1, round(clip.width * scale)), max(1, round(clip.height * scale))
 
 
-def _sky(wanted: Refinement, shot: Shot, size: tuple[int, int]) -> Mattes | None:
-    """The mattes of a shot's sky."""
-    return mattes(wanted.sky_mattes, shot.first_frame, shot.last_frame, size) if wanted.sky_mattes else None
+@dataclass(frozen=True)
+class _Part:
+    """What a shot is refined from: its maps, and the mattes of its sky."""
+
+    maps: SequenceMaps
+    sky: Mattes | None
+
+
+def _part(wanted: Refinement, depth: Path, shot: Shot, clip: Clip, size: tuple[int, int]) -> _Part:
+    numbers = range(shot.first_frame, shot.last_frame + 1)
+    try:
+        maps = SequenceMaps(depth, numbers, named_by="depth")
+        maps.check_aspect(clip.width, clip.height)
+    except UnsupportedShot as error:
+        raise Failure(
+            exit_codes.USAGE, error.reason, hint="Choose another depth sequence, or its own plate."
+        ) from error
+    sky = mattes(wanted.sky_mattes, numbers[0], numbers[-1], size) if wanted.sky_mattes else None
+    return _Part(maps, sky)
 
 
 def _key(wanted: Refinement, read: inputs.Inputs, depth: Path) -> str:
@@ -168,12 +186,11 @@ class _Refined:
     """The refinement of one shot; in memory are the frames that its smoothing reaches, no more."""
 
     wanted: Refinement
-    depth: Path
+    part: _Part
     shot: Shot
     clip: Clip
     out: Output
     size: tuple[int, int]
-    sky: Mattes | None
     check: Callable[[], None]
     _held: dict[int, ComparedFrame] = field(default_factory=dict)
     """By frame number: maps and small images."""
@@ -184,8 +201,7 @@ class _Refined:
         numbers = range(shot.first_frame, shot.last_frame + 1)
         out.meter.begin(len(numbers))
         out.meter.stage("refine", f"Refining depth ({label})" if label else "Refining depth")
-        source = SequenceMaps(self.depth, numbers, named_by="depth")
-        source.check_aspect(self.clip.width, self.clip.height)
+        source = self.part.maps
         maps = ShotMaps(
             out, out.maps, numbers, self.size, confidence=source.has_confidence, check=self.check, whole=True
         )  # fmt: skip
@@ -251,7 +267,7 @@ class _Refined:
         """A frame's refined maps."""
         wanted, least = self.wanted, self._least
         sky = None
-        if wanted.sky and self.sky is None:
+        if wanted.sky and self.part.sky is None:
             image = refining.to_bytes(plate, disparity.shape[::-1])
             sky = refining.find_sky(image, disparity, confidence, far=far, near=near)
         size_of_plate = plate.shape[1]
@@ -262,8 +278,10 @@ class _Refined:
             small = (np.where(sky > 0, np.float32(self._beyond), disparity), *small[1:])
         enlarged = upsample(small, plate, fringe=wanted.fringe, least=least, guided=wanted.sharpen)
         result = enlarged[0]
-        if self.sky is not None:
-            result = np.where(self.sky[index], np.float32(self._beyond), result)
+        if self.part.maps.farthest:
+            result = np.where(result <= _BEYOND * self.part.maps.farthest, np.float32(0), result)
+        if self.part.sky is not None:
+            result = np.where(self.part.sky[index], np.float32(self._beyond), result)
         elif sky is not None:
             result = np.where(enlarged[-1] >= 0.5, np.float32(self._beyond), result)
         result = refining.shifted(result, wanted.edge * self.size[0] / size_of_plate, least=least)

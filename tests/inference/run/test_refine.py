@@ -235,6 +235,30 @@ def test_missing_and_damaged_files_are_named(tmp_path):
         run(depth, tmp_path / "out3")
 
 
+def test_a_plate_of_another_aspect_is_declined_and_nothing_is_left(tmp_path):
+    depth = make(tmp_path)
+    other = tmp_path / "other"
+    other.mkdir()
+    names = tuple(f"wide.{n}.png" for n in FRAMES)
+    for name in names:
+        cv2.imwrite(str(other / name), np.zeros((20, 80, 3), np.uint8))
+    plate = Source(kind="sequence", path=str(other), files=names, width=80, height=20)
+    with pytest.raises(Failure, match="another aspect") as declined:
+        run(depth, tmp_path / "out", plate=plate)
+    assert declined.value.event().code == exit_codes.USAGE and not (tmp_path / "out").exists()
+
+
+def test_what_is_at_the_far_end_stays_there(tmp_path):
+    depth = make(tmp_path)
+    for number in FRAMES:
+        values = read_map(depth / disparity_name(number)).copy()
+        values[:6] = 0
+        write_map(depth / disparity_name(number), values)
+    run(depth, tmp_path / "out")
+    found = read_map(tmp_path / "out" / disparity_name(1003))
+    assert (found[:8] == 0).all() and (found[20:] > 0.2).all()
+
+
 def test_the_plate_may_lie_elsewhere(tmp_path):
     depth = make(tmp_path)
     (tmp_path / "plate").rename(tmp_path / "moved")
