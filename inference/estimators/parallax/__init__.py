@@ -36,6 +36,7 @@ INFO = EstimatorInfo(
             "tracks.npz",
             "views.npz",
             "unrest.npz",
+            "neighbors.npz",
             "match/######.npy",
             "flow/######.npy",
             "complete/######.npy",

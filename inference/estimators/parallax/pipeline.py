@@ -56,7 +56,7 @@ _OUTLINE = 2.0  # pixels of stereo by which a subject's edge may be beside its m
 _BEYOND = 4.0  # times farther and nearer than measured depth: the range of learned depth
 _NEARER = 3.0  # times nearer than everything static that a dynamic object may be
 _SETTLE = "Stabilizing over time"
-_FIT, _FOOTINGS = "fit.npz", "footings.npz"
+_FIT, _FOOTINGS, _NEIGHBORS = "fit.npz", "footings.npz", "neighbors.npz"
 _FUSED = (1, 3)  # offsets of the frames that a frame is fused with, besides its neighbors
 
 
@@ -130,7 +130,7 @@ def phases(shot: Shot) -> tuple[Phase, ...]:
 
     def camera(units: range) -> list[Path]:
         begun = _begin(shot)
-        names = ("light.npz", "tracks.npz", "views.npz", "unrest.npz")
+        names = ("light.npz", "tracks.npz", "views.npz", "unrest.npz", _NEIGHBORS)
         return [path for name in names if (path := begun.scene.folder / name).exists()]
 
     def passing(*steps: _Step, fitted: bool = False) -> Callable[[range], list[Path]]:
@@ -256,16 +256,12 @@ def _scene(shot: Shot, full: Views, tracks: Tracks, *, found_mattes: bool) -> _S
     depths = [views.sparse(frame)[1][:, 2] for frame in range(len(views))]
     everywhere = np.concatenate(depths)
     farthest, nearest = 0.5 * np.percentile(1 / everywhere, 0.5), 1.35 * np.percentile(1 / everywhere, 99.5)
-    chosen = []
-    for frame, own in enumerate(depths):
-        shot.check()
-        chosen.append(tuple(sweep.choose_neighbors(views, frame, own if len(own) else everywhere)))
     ratio = np.array([views.width / full.width, views.height / full.height])
     small = ((tracks.xy + 0.5) * ratio - 0.5).astype(np.float32)
     return _Scene(
         views,
         UndistortedFrames(shot.frames, views),
-        tuple(chosen),
+        _neighbors(shot, views, depths, everywhere),
         float(farthest),
         float(nearest),
         shot.scratch,
@@ -275,6 +271,26 @@ def _scene(shot: Shot, full: Views, tracks: Tracks, *, found_mattes: bool) -> _S
         found_mattes,
         shot.learned,
     )
+
+
+def _neighbors(
+    shot: Shot, views: Views, depths: Sequence[NDArray[np.float64]], everywhere: NDArray[np.float64]
+) -> tuple[tuple[int, ...], ...]:
+    """The frames that each frame is matched with; saved in the scratch folder, as every process needs all."""
+    kept = shot.scratch / _NEIGHBORS
+    if kept.exists():
+        with np.load(kept) as data:
+            frames, found = data["frames"], np.split(data["frames"], np.cumsum(data["counts"])[:-1])
+        if len(found) != len(views) or not np.all((frames >= 0) & (frames < len(views))):
+            raise ValueError(f"{kept.name} is of another shot")
+        return tuple(tuple(map(int, each)) for each in found)
+    chosen: list[tuple[int, ...]] = []
+    for frame, own in enumerate(depths):
+        shot.check()
+        chosen.append(tuple(sweep.choose_neighbors(views, frame, own if len(own) else everywhere)))
+    counts = np.array([len(each) for each in chosen])
+    save_arrays(kept, frames=np.array([other for each in chosen for other in each], np.int32), counts=counts)
+    return tuple(chosen)
 
 
 def _motion(shot: Shot, tracks: Tracks, views: Views) -> moving.TrackMotion:

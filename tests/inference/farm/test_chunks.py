@@ -2,14 +2,18 @@
 
 import json
 import os
+import random
 import shutil
 import signal
+import time
 from itertools import groupby
+from pathlib import Path
 
 import pytest
 
-from inference.contract import depth_sequence, exit_codes, own_files
+from inference.contract import depth_sequence, exit_codes, measured, own_files
 from inference.farm import planning
+from tests import footage_maker
 from tests.marks import rest_slow
 
 
@@ -367,6 +371,74 @@ def test_more_units_than_a_phase_has_are_refused(farm, cut_clip):
     path.write_text(json.dumps(plan))
     done = farm.do("0")
     assert done.returncode == exit_codes.USAGE and "has 15 units" in done.stderr
+
+
+def test_chunks_know_the_lens_that_the_clips_files_name(farm, worker, tmp_path):
+    key = {"com.apple.quicktime.camera.focal_length.35mm_equivalent": "26"}
+    options = {"container_options": {"movflags": "use_metadata_tags"}, "container_format": "mov"}
+    clip = footage_maker.movie(tmp_path / "tagged.mov", range(6), metadata=key, **options)
+    plain = footage_maker.movie(tmp_path / "plain.mov", range(6))
+    for each, output in ((clip, "one"), (plain, "other")):
+        assert worker.estimate(each, tmp_path / output).returncode == 0
+    farm.plan(clip, estimator="running_mean")
+    assert farm.do().returncode == farm.merge().returncode == 0
+    assert farm.contents() == farm.contents(tmp_path / "one")
+    cameras = [farm.contents(folder)["depth.json"]["shots"][0]["camera"] for folder in (None, tmp_path / "other")]
+    assert cameras[0]["focal_length"] != cameras[1]["focal_length"]
+
+
+def test_a_plan_that_is_made_again_keeps_its_chunks_whatever_was_measured_since(farm, cut_clip, worker, tmp_path):
+    def plan(*more):
+        arguments = ("--output", farm.output, "--estimator", "phased", *more, "--json")
+        return json.loads(worker("plan", cut_clip, *arguments).stdout)["chunks"]
+
+    def measure(seconds):
+        wanted = measured.Measured(
+            estimator="phased", settings="", frames=30, pixels=64 * 48, map_pixels=64 * 48, seconds=seconds
+        )
+        home = Path(worker.environment["FATHOM_HOME"])
+        home.mkdir(exist_ok=True)
+        (home / measured.NAME).unlink(missing_ok=True)
+        measured.add(home, wanted)
+
+    measure(3000.0)
+    first = plan()
+    assert len(first) > 12, "a frame takes long, so there are many chunks"
+    assert farm.do("0").returncode == 0
+    measure(3.0)
+    assert plan() == first
+    short = plan("--chunk-seconds", 600)
+    assert [chunk["name"] for chunk in short] == ["finish", "finish"], "a shot that takes no longer is one chunk"
+    assert farm.do().returncode == farm.merge().returncode == 0
+
+
+@pytest.mark.slow
+def test_several_clips_survive_kills_of_any_process(worker, cut_clip, clip, farm, whole, tmp_path):
+    moments = random.Random(5)
+
+    def stubborn(*arguments):
+        """Run a command that is killed at some moment, twice, and then to its end; what it prints."""
+        for _ in range(2):
+            process = worker.start(*arguments)
+            time.sleep(moments.uniform(0.1, 2.0))
+            process.kill()
+            process.communicate()
+        process = worker.start(*arguments)
+        out, err = process.communicate()
+        assert process.returncode == 0, err
+        return out
+
+    settings = ("--estimator", "phased", "--chunk-frames", 15)
+    for each in (cut_clip, clip):
+        planned = stubborn("plan", each, "--output", tmp_path / each.name, *settings, "--json")
+        for chunk in json.loads(planned)["chunks"]:
+            stubborn("estimate", "--planned", tmp_path / each.name, "--chunks", chunk["number"])
+    for each in (cut_clip, clip):
+        stubborn("merge", tmp_path / each.name)
+        assert sorted(path.suffix for path in (tmp_path / each.name).iterdir())[:-1] == [".exr"] * len(
+            list(each.iterdir())
+        )
+    assert farm.contents(tmp_path / cut_clip.name) == whole()
 
 
 @pytest.mark.parametrize("chunks", rest_slow(["99", "a", "3-1", "-1", ""], 2))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from development.benchmarks.farm import FOCAL, make_clip
 from inference.commands import farm
 from inference.contract import exit_codes
 
@@ -79,6 +80,18 @@ def test_a_bundle_that_is_run_makes_what_one_run_makes(bundle, openjd, cut_clip,
     told = openjd("run", folder)
     assert "openjd_progress: 100.0" in told and "Session ended successfully" in told
     assert farm.contents(tmp_path / "depths" / cut_clip.name) == whole()
+
+
+@pytest.mark.slow
+def test_parallax_on_a_farm_makes_what_one_run_makes(bundle, openjd, worker, farm, tmp_path):
+    clip, lens = make_clip(tmp_path / "dolly", 16, (192, 144)), ("--focal-length", f"{FOCAL * 192:g}px")
+    folder = bundle(clip, estimator="parallax", frames=8, more=lens)
+    names = [step["name"].partition(" (")[2][:-1] for step in template_of(folder)["steps"][1:-1]]
+    assert names[:2] == ["parallax.camera", "parallax.match"] and names[-1] == "finish"
+    openjd("run", folder)
+    one = worker("estimate", clip, "--output", tmp_path / "one", "--estimator", "parallax", *lens)
+    assert one.returncode == 0, one.stderr
+    assert farm.contents(tmp_path / "depths" / clip.name) == farm.contents(tmp_path / "one")
 
 
 @pytest.mark.slow
