@@ -146,6 +146,8 @@ class Plan:
         phases = [chunk.phase for chunk in self.chunks]
         if phases != sorted(phases) or any(phase >= len(self.phases) for phase in phases):
             yield "has chunks that do not follow its phases"
+        elif set(phases) != set(range(len(self.phases))):
+            yield "has a phase without chunks"
         if any(c.first_frame < self.first_frame or c.last_frame > self.last_frame for c in self.chunks):
             yield "has chunks outside its frames"
 

@@ -7,6 +7,7 @@ two runs. What an interrupted run has found stays there, and the next run of the
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -208,11 +209,15 @@ def _scratch(folder: Path, new: UnfinishedMattes, names: Names) -> Iterator[Unfi
 
 
 def _refuse_old(folder: Path, first: int, last: int, *, overwrite: bool) -> None:
-    """Raise (BAD_OUTPUT) where mattes of these frames are in the folder and must not be replaced."""
-    there = next((number for number in range(first, last + 1) if (folder / name(number)).exists()), None)
+    """Raise (BAD_OUTPUT) where mattes of these frames are in the folder and must not be replaced, or cannot be."""
+    paths = [folder / name(number) for number in range(first, last + 1)]
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():  # before others are replaced
+            raise own_files.PathConflict(path, "is a folder")
+    there = next((path for path in paths if os.path.lexists(path)), None)
     if there is not None and not overwrite:
         raise Failure(
             exit_codes.BAD_OUTPUT,
-            f"{folder} already has {name(there)}.",
+            f"{folder} already has {there.name}.",
             hint=f"Choose another folder, or use {setting('overwrite')} to replace these mattes.",
         )

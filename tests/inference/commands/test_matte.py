@@ -70,6 +70,13 @@ def test_earlier_mattes_are_replaced_only_where_it_is_asked_for(clip, tmp_path, 
     assert main.main(command) == exit_codes.BAD_OUTPUT
     assert "--overwrite" in capsys.readouterr().err
     assert main.main([*command, "--overwrite"]) == exit_codes.OK
+    first, *_, last = sorted((tmp_path / "mattes").glob("*.exr"))
+    last.unlink()
+    last.mkdir()
+    before = first.stat().st_mtime_ns
+    assert main.main([*command, "--overwrite"]) == exit_codes.BAD_OUTPUT
+    assert f"{last} is a folder" in capsys.readouterr().err
+    assert first.stat().st_mtime_ns == before, "nothing is replaced where not all can be"
 
 
 def test_what_is_missing_is_one_sentence_before_the_clip_is_read(clip, tmp_path, monkeypatch, capsys):

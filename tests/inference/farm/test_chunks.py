@@ -235,7 +235,9 @@ def test_files_that_fathom_did_not_write_are_not_believed(farm, cut_clip, tmp_pa
     assert not list((tmp_path / "elsewhere").iterdir())
     (scratch / "chunks").unlink()
     plan = json.loads((scratch / "plan.json").read_text())
-    for wrong in ("{", json.dumps(plan | {"chunks": [plan["chunks"][0] | {"phase": 99}]}), json.dumps({"chunks": []})):
+    empty = json.dumps(plan | {"phases": [*plan["phases"], plan["phases"][0]]})
+    late = json.dumps(plan | {"chunks": [plan["chunks"][0] | {"phase": 99}]})
+    for wrong in ("{", late, empty, json.dumps({"chunks": []})):
         (scratch / "plan.json").write_text(wrong)
         done = farm.do("0")
         assert done.returncode == exit_codes.USAGE and "cannot be used" in done.stderr
