@@ -35,6 +35,8 @@ DISTANCE = 0.9
 """s_d, in pixels of the small map."""
 COLOR = 0.1
 """s_r, in display-referred values of 0 to 1 over the three channels."""
+FRINGE = 2
+"""Pixels between the sides of an edge in the maps that estimators give."""
 LONGEST_FRINGE = 8
 """Pixels between the sides of an edge at most, in pixels of the small map."""
 _RADIUS = 2
@@ -65,9 +67,10 @@ def upsample(
     maps: tuple[NDArray[np.float32], ...],
     plate: NDArray[np.float32],
     *,
-    fringe: int = 0,
+    fringe: int | None = None,
     least: float = 0.0,
     guided: bool = True,
+    threads: int | None = None,
 ) -> tuple[NDArray[np.float32], ...]:
     """Bring maps to the size of an image whose edges they should follow.
 
@@ -78,13 +81,16 @@ def upsample(
     plate : [H, W, 3] float32
         Display-referred RGB, 0 to 1; as large as the maps, larger, or smaller by no more than the rounding of a
         working size.
-    fringe : int
+    fringe : int or None
         How many pixels of the maps may lie between the two sides of an edge: they take either side's value. 0: all
-        pixels are right, and maps of the plate's size are returned as they are.
+        pixels are right. None: `FRINGE`, or 0 where the maps have the plate's size. With 0 those are returned as they
+        are.
     least : float
         A smaller difference is no step, whatever the values are: where they have no zero, as relative disparity.
     guided : bool
         Whether edges follow the plate's; else they lie in the middle between pixels of different sides.
+    threads : int or None
+        None: as many as there are cores, up to 8.
 
     Returns
     -------
@@ -93,8 +99,9 @@ def upsample(
     """
     height, width = plate.shape[:2]
     small = np.stack(maps).astype(np.float32, copy=False)
-    fringe = min(fringe, LONGEST_FRINGE)
-    if small.shape[1:] == (height, width) and not fringe:
+    is_full = small.shape[1:] == (height, width)
+    fringe = min((0 if is_full else FRINGE) if fringe is None else fringe, LONGEST_FRINGE)
+    if is_full and not fringe:
         return maps
     plate = plate.astype(np.float32, order="C", copy=False)
     guide = cv2.resize(plate, (small.shape[2], small.shape[1]), interpolation=cv2.INTER_AREA)
@@ -104,7 +111,7 @@ def upsample(
     trust = np.where(ramps, np.float32(_UNSURE), np.float32(1))
     result = np.empty((len(maps), height, width), np.float32)
     settings = (radius, DISTANCE * (1 + fringe / 2), guided, np.float32(least))
-    threads = min(os.cpu_count() or 1, 8)
+    threads = threads or min(os.cpu_count() or 1, 8)
     bounds = np.linspace(0, height, threads + 1).astype(int)
     with ThreadPoolExecutor(threads) as pool:
         list(

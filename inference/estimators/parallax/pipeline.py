@@ -17,7 +17,7 @@ from ...common.failures import UnsupportedShot
 from ...common.files import save_array
 from ...contract import own_files
 from ...depth_maps import temporal
-from ...depth_maps.edge_upsampling import upsample
+from ...depth_maps.joint_upsampling import upsample
 from ...mattes.network import mattes_of
 from ..base import LearnedDepth, Phase, Shot, ShotResult
 from . import (
@@ -570,9 +570,8 @@ def _enlarged(
     image: NDArray[np.uint8],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """A frame's inverse depth and confidence at the working size, with the lens distortion."""
-    disparity = upsample(distorted(inverse_depth, views, frame), image)
-    height, width = disparity.shape
-    sure = cv2.resize(distorted(confidence, views, frame), (width, height), interpolation=cv2.INTER_LINEAR)
+    maps = tuple(distorted(each, views, frame) for each in (inverse_depth, confidence))
+    disparity, sure = upsample(maps, image.astype(np.float32) / np.float32(255), threads=1)
     return disparity, np.clip(sure, 0, 1)
 
 

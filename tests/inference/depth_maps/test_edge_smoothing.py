@@ -1,9 +1,8 @@
-"""Edge-aware smoothing against its linear systems, and what is made larger with it."""
+"""Edge-aware smoothing against its linear systems."""
 
 import numpy as np
 
 from inference.depth_maps import edge_smoothing
-from inference.depth_maps.edge_upsampling import upsample
 
 
 def test_smoothing_solves_its_linear_systems():
@@ -29,13 +28,3 @@ def test_smoothing_keeps_to_its_side_of_an_edge():
     noisy = (values + np.random.default_rng(6).normal(0, 0.5, values.shape)).astype(np.float32)
     smooth = edge_smoothing.smooth(noisy, edge_smoothing.edge_weights(guide, 5.0), strength=1000.0)
     assert np.abs(smooth - values).max() < 0.15
-
-
-def test_upsampling_follows_the_plates_edge():
-    plate = np.zeros((80, 120, 3), np.uint8)
-    plate[:, 57:] = 220
-    true = np.where(np.arange(120) < 57, 1.0, 0.3) * np.ones((80, 1))
-    small = true.reshape(40, 2, 60, 2).mean(axis=(1, 3)).astype(np.float32)
-    large = upsample(small, plate)
-    assert large.shape == (80, 120) and large.dtype == np.float32
-    assert (np.abs(large - true) > 0.1).mean() < 0.005

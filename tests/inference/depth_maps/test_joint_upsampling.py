@@ -45,7 +45,7 @@ def test_pixels_between_the_sides_of_an_edge_take_either(blur, fringe, guided):
     truth, plate, _ = _scene(320, 240)
     small = cv2.resize(truth, (107, 81), interpolation=cv2.INTER_AREA)
     small = cv2.GaussianBlur(small, (0, 0), blur) if blur else small
-    (plain,), (found,) = upsample((small,), plate), upsample((small,), plate, fringe=fringe, guided=guided)
+    (plain,), (found,) = (upsample((small,), plate, fringe=each, guided=guided) for each in (0, fringe))
     between = (found > 1.05) & (found < 1.85)
     assert ((plain > 1.05) & (plain < 1.85)).mean() > 4 * between.mean()
     assert between.mean() < 0.0015
@@ -134,3 +134,13 @@ def test_maps_of_the_plates_size_are_passed_through():
     small = np.random.default_rng(0).random((6, 8), np.float32)
     (found,) = upsample((small,), np.zeros((6, 8, 3), np.float32))
     assert np.array_equal(found, small)
+
+
+def test_an_edge_between_two_pixels_of_the_map_is_found():
+    plate = np.zeros((80, 120, 3), np.float32)
+    plate[:, 57:] = 0.86
+    true = np.where(np.arange(120) < 57, 1.0, 0.3) * np.ones((80, 1))
+    small = true.reshape(40, 2, 60, 2).mean(axis=(1, 3)).astype(np.float32)
+    (large,) = upsample((small,), plate, threads=1)
+    assert large.shape == (80, 120) and large.dtype == np.float32
+    assert (np.abs(large - true) > 0.1).mean() < 0.005
