@@ -378,15 +378,14 @@ def test_more_units_than_a_phase_has_are_refused(farm, cut_clip):
 def test_chunks_know_the_lens_that_the_clips_files_name(farm, worker, tmp_path):
     key = {"com.apple.quicktime.camera.focal_length.35mm_equivalent": "26"}
     options = {"container_options": {"movflags": "use_metadata_tags"}, "container_format": "mov"}
-    clip = footage_maker.movie(tmp_path / "tagged.mov", range(6), metadata=key, **options)
-    plain = footage_maker.movie(tmp_path / "plain.mov", range(6))
-    for each, output in ((clip, "one"), (plain, "other")):
-        assert worker.estimate(each, tmp_path / output).returncode == 0
+    clip = footage_maker.movie(tmp_path / "tagged.mov", range(4), metadata=key, **options)
+    assert worker.estimate(clip, tmp_path / "one").returncode == 0
     farm.plan(clip, estimator="running_mean")
     assert farm.do().returncode == farm.merge().returncode == 0
-    assert farm.contents() == farm.contents(tmp_path / "one")
-    cameras = [farm.contents(folder)["depth.json"]["shots"][0]["camera"] for folder in (None, tmp_path / "other")]
-    assert cameras[0]["focal_length"] != cameras[1]["focal_length"]
+    made = farm.contents()
+    assert made == farm.contents(tmp_path / "one")
+    camera = made["depth.json"]["shots"][0]["camera"]
+    assert camera["focal_length"] / camera["width"] == pytest.approx(26 / 36)
 
 
 def test_a_plan_that_is_made_again_keeps_its_chunks_whatever_was_measured_since(farm, cut_clip, worker, tmp_path):
@@ -411,7 +410,6 @@ def test_a_plan_that_is_made_again_keeps_its_chunks_whatever_was_measured_since(
     assert plan() == first
     short = plan("--chunk-seconds", 600)
     assert [chunk["name"] for chunk in short] == ["finish", "finish"], "a shot that takes no longer is one chunk"
-    assert farm.do().returncode == farm.merge().returncode == 0
 
 
 @pytest.mark.slow
