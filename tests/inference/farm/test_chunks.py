@@ -413,6 +413,16 @@ def test_a_plan_that_is_made_again_keeps_its_chunks_whatever_was_measured_since(
 
 
 @pytest.mark.slow
+def test_an_estimate_here_goes_on_from_what_a_farm_has_done(farm, cut_clip, worker, whole):
+    farm.plan(cut_clip)
+    assert farm.do("0-4").returncode == 0
+    done = worker("estimate", cut_clip, "--output", farm.output, "--estimator", "phased")
+    assert done.returncode == 0, done.stderr
+    assert farm.do("5-11").returncode == farm.merge().returncode == 0, "there is nothing left to do"
+    assert farm.contents() == whole()
+
+
+@pytest.mark.slow
 def test_several_clips_survive_kills_of_any_process(worker, cut_clip, clip, farm, whole, tmp_path):
     moments = random.Random(5)
 
