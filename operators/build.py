@@ -1,5 +1,7 @@
 """The operators that build a shot's camera, depth mesh and fog volume."""
 
+from pathlib import Path
+
 import bpy
 from bpy.props import BoolProperty
 
@@ -16,11 +18,12 @@ from ..scene.camera import (
 )
 from ..scene.depth import DepthError
 from ..scene.fog import build_fog
-from ..scene.mesh import build_mesh
+from ..scene.mesh import apply_at_frame, build_mesh, matte_image, modifier_of
 from ..scene.plate import PlateError, plate_image
-from ..scene.problems import Problem
+from ..scene.problems import PROBLEMS, Problem
 from .arguments import argument
 from .depth_operator import OnDepth
+from .reporting import report_error
 
 
 class _Build(OnDepth):
@@ -135,12 +138,33 @@ class FATHOM_OT_build_depth_mesh(_Build, bpy.types.Operator):
     bl_label = "Build Depth Mesh"
 
     points: argument(BoolProperty, "Point Cloud", "Points instead of a surface")
+    subject: argument(
+        bpy.props.EnumProperty,
+        "Subject",
+        "What is white in the images of the Matte Folder",
+        items=(
+            ("KEEP", "As It Is", "As it was built before; together at first"),
+            ("TOGETHER", "Together", "One mesh of all that is seen"),
+            ("LEAVE_OUT", "Leave Out", "The mesh goes on behind the subject, as far as that is known"),
+            ("APART", "Apart", "The mesh without the subject, and the subject as an object of its own"),
+        ),
+    )
 
     def build(self, context, depth, shot):
         """The mesh under the shot's camera."""
         plate_image(depth)  # the mesh shows the plate: said before anything is built
         points = self.points if self.properties.is_property_set("points") else None
-        return build_mesh(depth, shot, self.camera(context, depth, shot), points=points).name
+        folder = context.scene.fathom.mattes.strip()
+        mattes = Path(bpy.path.abspath(folder)).absolute() if folder and self.subject != "KEEP" else None
+        part = {"KEEP": None, "TOGETHER": "whole"}.get(self.subject, "rest")
+        if part == "rest" and mattes is not None:
+            matte_image(depth, shot, mattes)  # said before a camera is built
+        how = {"points": points, "mattes": mattes if part == "rest" else None}
+        camera = self.camera(context, depth, shot)
+        built = [build_mesh(depth, shot, camera, part=part, **how)]
+        if self.subject == "APART":
+            built.append(build_mesh(depth, shot, camera, part="subject", **how))
+        return " and ".join(thing.name for thing in built)
 
 
 class FATHOM_OT_build_fog(_Build, bpy.types.Operator):
@@ -154,4 +178,32 @@ class FATHOM_OT_build_fog(_Build, bpy.types.Operator):
         return build_fog(depth, shot, self.camera(context, depth, shot)).name
 
 
-CLASSES = (FATHOM_OT_build_camera, FATHOM_OT_build_depth_mesh, FATHOM_OT_build_fog)
+class FATHOM_OT_apply_depth_mesh(bpy.types.Operator):
+    """Make a plain mesh, beside the live one, of what the active depth mesh shows at this frame"""
+
+    bl_idname = "fathom.apply_depth_mesh"
+    bl_label = "Apply at This Frame"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context):
+        if context.mode != "OBJECT" or context.object is None or modifier_of(context.object) is None:
+            cls.poll_message_set("Select a depth mesh in Object Mode first")
+            return False
+        return True
+
+    def execute(self, context):
+        """The plain mesh becomes the active object."""
+        try:
+            made = apply_at_frame(context.object, context.scene)
+        except PROBLEMS as problem:
+            return report_error(self, problem)
+        for thing in context.selected_objects:
+            thing.select_set(False)
+        made.select_set(True)
+        context.view_layer.objects.active = made
+        self.report({"INFO"}, readable(f"Made {made.name}"))
+        return {"FINISHED"}
+
+
+CLASSES = (FATHOM_OT_build_camera, FATHOM_OT_build_depth_mesh, FATHOM_OT_build_fog, FATHOM_OT_apply_depth_mesh)

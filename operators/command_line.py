@@ -26,9 +26,21 @@ from ..inference.contract.environment import MissingEnvironment
 from ..inference.contract.events import Event, Progress, Stage, Warning
 from ..inference.contract.job import FIND_CUTS, Job, JobError
 from ..inference.contract.untrusted import readable
-from ..scene import build, depth_list, export, farm, lookup, matte_making, preferences, source, worker_command
+from ..scene import (
+    blender_files,
+    build,
+    depth_list,
+    export,
+    farm,
+    lookup,
+    matte_making,
+    preferences,
+    source,
+    worker_command,
+)
 from ..scene import depth as depth_module
 from ..scene import estimation as estimate_module
+from ..scene.camera import SCALE, find_rig
 from ..scene.depth import Depth
 from ..scene.plate import plate_size, with_plate
 from ..scene.problems import PROBLEMS, Problem
@@ -139,7 +151,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--format", choices=[*export_contract.BLENDERS], required=True)
     verb.add_argument("--output", metavar="DIR", required=True, help="folder for the files; created if needed")
     verb.add_argument("--frames", metavar="A-B", default="", help="frames to export (default: all)")
-    verb.add_argument("--scale", metavar="X", type=float, default=1.0, help="multiplies the camera path")
+    verb.add_argument("--scale", metavar="X", type=float, default=1.0, help="multiplies distances and the camera path")
     _add_lens(verb, "of a camera that does not move")
     verb.add_argument("--overwrite", action="store_true", help="replace files of the same names")
     verb.set_defaults(run=_export)
@@ -283,7 +295,7 @@ def _install(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    """Write a camera by Blender; the other formats are the worker's."""
+    """Write a camera or a depth mesh by Blender; the other formats are the worker's."""
     scene = bpy.context.scene
     depth = depth_list.placed(scene, depth_module.load(Path(options.depth).absolute()))
     lens, sensor = _lens(options, plate_size(depth)[0])
@@ -293,9 +305,15 @@ def _export(options: argparse.Namespace) -> None:
         scene=scene,
         focal_length=None if lens is None else lens * SENSOR_WIDTH / sensor,
     )
+    if options.format in export_contract.MESHES:
+        for shot, _ in export_contract.shots_within(wanted, depth.sequence):
+            build.build(("mesh",), depth, shot, scene=scene, focal_length=wanted.focal_length, plate=False)
+            rig = find_rig(depth, shot, scene)
+            if rig is not None:
+                rig[SCALE] *= options.scale
     scaled = (replace(each, scale=each.scale * options.scale) for each in wanted.placements)
     wanted = export_contract.validate(replace(wanted, placements=tuple(scaled)))
-    for path in export.write_cameras(depth, wanted, options.format, scene=scene, overwrite=options.overwrite):
+    for path in blender_files.write(depth, wanted, options.format, scene=scene, overwrite=options.overwrite):
         print(path)
 
 

@@ -2,7 +2,7 @@
 
 import bpy
 
-from ..scene import farm, missing_files
+from ..scene import farm, mesh, missing_files
 from ..scene.build import renders_strips
 from ..scene.camera import SCALE_PATH, rig_above
 from ..scene.compositing import library, strip_effects
@@ -107,7 +107,13 @@ class _Build(_OfDepth):
         layout.prop(scene.fathom, "all_shots")
         column = layout.column(align=True)
         _draw_button(column, scene, "fathom.build_camera", "Camera", "CAMERA_DATA")
-        _draw_button(column, scene, "fathom.build_depth_mesh", "Depth Mesh", "MESH_GRID")
+        row = column.row(align=True)
+        _draw_button(row, scene, "fathom.build_depth_mesh", "Depth Mesh", "MESH_GRID")
+        if scene.fathom.mattes:
+            parts = row.operator_menu_enum("fathom.build_depth_mesh", "subject", text="", icon="COMMUNITY")
+            parts.all_shots = scene.fathom.all_shots
+        if context.object is not None and mesh.modifier_of(context.object) is not None:
+            column.operator("fathom.apply_depth_mesh", icon="MESH_DATA")
         _draw_button(column, scene, "fathom.build_fog", "Fog Volume", "VOLUME_DATA")
         layout.operator("fathom.fit_scene", icon="RENDER_RESULT")
         _draw_strips_note(layout, context)

@@ -26,20 +26,22 @@ def build(
     scene: bpy.types.Scene,
     focal_length: float | None = None,
     scene_camera: bool = True,
+    plate: bool = True,
 ) -> list[str]:
     """Build some of `BUILDERS`; the camera always, because everything hangs on it. Returns the objects' names.
 
     Depth that was made with or fitted to a camera solve stands under the scene's camera that follows it, unless a
-    `focal_length` is given; see `standing.take`. `focal_length` and `scene_camera` are as for `camera.build_camera`;
-    see `look_through` for several shots.
+    `focal_length` is given; see `standing.take`. `focal_length`, `scene_camera` and `plate` are as for
+    `camera.build_camera`; see `look_through` for several shots.
     """
     what = set(what)
     camera = None if focal_length else standing.take(depth, shot, scene, scene_camera=scene_camera)
     if camera is None:
-        camera = build_camera(depth, shot, scene=scene, focal_length=focal_length, scene_camera=scene_camera)
+        how = {"focal_length": focal_length, "scene_camera": scene_camera, "plate": plate}
+        camera = build_camera(depth, shot, scene=scene, **how)
     built = [camera.name]
     if what & {"mesh", "points"}:
-        built.append(build_mesh(depth, shot, camera, points="points" in what).name)
+        built.append(build_mesh(depth, shot, camera, points="points" in what, plate=plate).name)
     if "fog" in what:
         built.append(build_fog(depth, shot, camera).name)
     return built

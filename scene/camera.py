@@ -19,7 +19,7 @@ from ..inference.contract.camera import SENSOR_WIDTH, Camera, Pose
 from ..inference.contract.depth_sequence import Shot
 from . import lookup, nodes, tags
 from .depth import Depth, disparity_image, distances, find_disparity_image, require_own
-from .plate import plate_image, plate_size, show_plate
+from .plate import pixel_aspect, plate_image, plate_size, show_plate
 from .problems import Problem
 
 SCALE = "Scale"
@@ -132,9 +132,9 @@ def follow_lens(modifier: bpy.types.NodesModifier, camera: bpy.types.Object, dep
     """
     width, height = plate_size(depth)
     data = camera.data
-    fitted_to_height = data.sensor_fit == "VERTICAL" or (data.sensor_fit == "AUTO" and height > width)
+    aspect = height / (width * pixel_aspect(depth))
+    fitted_to_height = data.sensor_fit == "VERTICAL" or (data.sensor_fit == "AUTO" and aspect > 1)
     sensor = "sensor_height" if data.sensor_fit == "VERTICAL" else "sensor_width"
-    aspect = height / width
     share = aspect if fitted_to_height else 1.0
     nodes.set_modifier_input(modifier, "Aspect", aspect)
     for name, expression, sources in (
@@ -205,10 +205,13 @@ def clip_collection(depth: Depth, scene: bpy.types.Scene) -> bpy.types.Collectio
 
 
 def fit_render_size(scene: bpy.types.Scene, depth: Depth) -> None:
-    """Set the scene's render size to the plate's, square pixels: what the camera and its depth were made for."""
-    render = scene.render
+    """Set the scene's render size and pixel aspect to the plate's: what the camera and its depth were made for."""
+    render, aspect = scene.render, pixel_aspect(depth)
     render.resolution_x, render.resolution_y = plate_size(depth)
-    render.pixel_aspect_x = render.pixel_aspect_y = 1.0
+    render.pixel_aspect_x, render.pixel_aspect_y = (
+        max(aspect, 1.0),
+        max(1.0 / aspect, 1.0),
+    )  # Blender takes none below 1
 
 
 def render_size_problem(scene: bpy.types.Scene, depth: Depth) -> str | None:
@@ -220,7 +223,7 @@ def render_size_problem(scene: bpy.types.Scene, depth: Depth) -> str | None:
     width, height = plate_size(depth)
     render = scene.render
     aspect = render.resolution_x * render.pixel_aspect_x / (render.resolution_y * render.pixel_aspect_y)
-    if abs(aspect * height / width - 1.0) < 0.005:
+    if abs(aspect * height / (width * pixel_aspect(depth)) - 1.0) < 0.005:
         return None
     return (
         f"The render size {render.resolution_x}x{render.resolution_y} has another aspect than the plate; set it to "
@@ -351,7 +354,8 @@ def _set_lens(data: bpy.types.Camera, known: Camera, frame_offset: int) -> None:
 def _lens_at(known: Camera, pose: Pose | None) -> tuple[float, float, float]:
     """Blender's focal length and shifts, at a pose's frame or in general."""
     focal, _, cx, cy = known.intrinsics(pose)
-    shift_x, shift_y = ((known.width - 1) / 2 - cx) / known.width, (cy - (known.height - 1) / 2) / known.width
+    shift_x = ((known.width - 1) / 2 - cx) / known.width
+    shift_y = (cy - (known.height - 1) / 2) / (known.width * known.pixel_aspect)
     return focal / known.width * SENSOR_WIDTH, shift_x, shift_y
 
 

@@ -116,12 +116,12 @@ def show(scene: bpy.types.Scene, depth: Depth, shot: Shot) -> None:
     if camera is not None:
         focal_length = given_focal_length(camera)
         build_camera(depth, shot, scene=scene, focal_length=focal_length, plate=False, scene_camera=False)
-    for kind in ("mesh", "fog"):
+    for kind in ("mesh", "subject", "fog"):
         for thing in lookup.tagged(kind, image=image, shot=shot.first_frame, form="MESH"):
             if thing.parent is None or thing.parent.type != "CAMERA":
                 continue
-            if kind == "mesh":
-                build_mesh(depth, shot, thing.parent, plate=False)
+            if kind != "fog":
+                build_mesh(depth, shot, thing.parent, plate=False, part="subject" if kind == "subject" else None)
             else:
                 build_fog(depth, shot, thing.parent)
     show_fit(depth, shot)

@@ -1,10 +1,8 @@
-"""Depth for other programs: what the artist wants, as an export for the worker; cameras that Blender itself writes."""
+"""Depth for other programs: what the artist wants, as an export for the worker or for `blender_files`."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 from mathutils import Matrix
 
-from ..inference.contract import client, depth_sequence, own_files
+from ..inference.contract import client, depth_sequence
 from ..inference.contract import export as contract
 from ..inference.contract.camera import Camera
 from ..inference.contract.client import Steps, WorkerError
@@ -23,7 +21,6 @@ from ..inference.contract.export import Export, Placement
 from ..inference.contract.job import JobError
 from ..inference.contract.untrusted import in_a_line
 from . import camera, depth_list, lookup, nodes, places, preferences, solved_camera, standing, tags
-from .build import fit_scene
 from .compositing.compositor_nodes import find_scene_tree
 from .compositing.depth_group import KIND as COMPOSITOR_DEPTH
 from .compositing.tree import Setup
@@ -49,6 +46,9 @@ FORMATS = (
     ("CHAN", "Camera (.chan)", "The camera's path and field of view, as Nuke and Houdini read them"),
     ("USD", "Camera (USD)", "The camera with its lens and path"),
     ("ALEMBIC", "Camera (Alembic)", "The camera with its lens and path"),
+    ("USD_MESH", "Depth Mesh (USD)", "The built depth mesh on each frame, with UVs and normals"),
+    ("ALEMBIC_MESH", "Depth Mesh (Alembic)", "The built depth mesh on each frame, with UVs and normals"),
+    ("PLY_MESH", "Depth Mesh (.ply)", "The built depth mesh, a file for each frame"),
 )
 _MOST_DIGITS = 30
 """Of a range: more than Blender has frames, and few enough for every number."""
@@ -304,19 +304,19 @@ def _placement(
 ) -> Placement:
     depth.require_done(shot)
     suits, is_relative = distances(depth, shot), depth.quantity_of(shot) == "relative_disparity"
-    built, fit = _built_distances(depth, shot, scene), depth.fit_of(shot)
-    far_limit = built.get("Far Limit", suits.far_limit)
-    near_limit = built.get("Near Limit", suits.near_limit) if is_relative else 0.0
+    chosen, fit = _built_distances(depth, shot, scene), depth.fit_of(shot)
+    far_limit = chosen.get("Far Limit", suits.far_limit)
+    near_limit = chosen.get("Near Limit", suits.near_limit) if is_relative else 0.0
     line: tuple[tuple[int, float, float], ...] = ((shot.first_frame, 1.0, 0.0),)
-    if fit is not None and built.get(FIT_SWITCH, True) and not (is_relative and given):
+    if fit is not None and chosen.get(FIT_SWITCH, True) and not (is_relative and given):
         line = fit.keys
     elif is_relative:
-        if given is None and not built and export.format in contract.NEEDS_DISTANCES:
+        if given is None and not chosen and export.format in contract.NEEDS_DISTANCES:
             raise Problem(
                 f"The depth of frames {shot.first_frame}-{shot.last_frame} of {depth.name} is relative, so it has no "
                 "distances of its own: set Near and Far here, or build a depth mesh and set them there."
             )
-        near, far = given or (built.get("Near", suits.near), built.get("Far", suits.far))
+        near, far = given or (chosen.get("Near", suits.near), chosen.get("Far", suits.far))
         if not near < far:
             raise Problem(f"Near must be less than Far, not {near:g} and {far:g}: set them where the depth is built.")
         line = ((shot.first_frame, *contract.line_of(suits.p1, suits.p99, near=near, far=far)),)
@@ -328,7 +328,7 @@ def _placement(
 
 def _built_distances(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> dict[str, float]:
     """Near, Far and the limits of what is built from a shot in a scene: its mesh, its fog or its compositing; or {}."""
-    for thing in _built(depth, shot, scene):
+    for thing in built(depth, shot, scene):
         for modifier in thing.modifiers:
             group = modifier.node_group if modifier.type == "NODES" else None
             if group is not None and tags.text(group, tags.KIND).startswith(("mesh/", "fog/")):
@@ -341,10 +341,10 @@ def _built_distances(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> dict[s
     return {socket.name: float(socket.default_value) for socket in node.inputs if socket.name in _DISTANCES}
 
 
-def _built(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> Iterator[bpy.types.Object]:
-    """The mesh and the fog of a shot in a scene."""
+def built(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> Iterator[bpy.types.Object]:
+    """The mesh, the subject apart from it and the fog of a shot in a scene."""
     image = find_disparity_image(depth)
-    for kind in ("mesh", "fog") if image is not None else ():
+    for kind in ("mesh", "subject", "fog") if image is not None else ():
         things = lookup.tagged(kind, image=image, shot=shot.first_frame, form="MESH")
         yield from (thing for thing in things if lookup.is_in(thing, scene))
 
@@ -358,7 +358,7 @@ def _stand(depth: Depth, shot: Shot, scene: bpy.types.Scene, *, frames: range | 
     """
     scene.view_layers[0].update()  # what a script has just moved stands where it is
     own = camera.find_camera(depth, shot, scene)
-    parents = {thing.parent for thing in _built(depth, shot, scene)}
+    parents = {thing.parent for thing in built(depth, shot, scene)}
     if own is None or (parents and own not in parents):
         stands, clip = standing.find(depth, shot, scene), standing.clip_of(depth, shot)
         if stands is not None:
@@ -429,96 +429,6 @@ def _mattes(scene: bpy.types.Scene) -> str:
     if not stored:
         raise Problem("There is no Matte Folder: choose one in the settings, or export without mattes.")
     return str(Path(bpy.path.abspath(stored)).absolute())
-
-
-# ------------------------------------------------------------------------------------------ what Blender itself writes
-
-
-def write_cameras(
-    depth: Depth,
-    export: Export,
-    kind: str,
-    *,
-    scene: bpy.types.Scene,
-    overwrite: bool = False,
-) -> list[Path]:
-    """Write the camera of each shot of an export as USD or Alembic, on the clip's own frame numbers.
-
-    Parameters
-    ----------
-    export : Export
-        One of ``chan``: `wanted`.
-    kind : str
-        One of `contract.BLENDERS`.
-
-    Raises
-    ------
-    Problem
-        A shot has no camera, a file is there already, the folder cannot be written, or Blender cannot write one.
-    """
-    shots = contract.shots_within(export, depth.sequence)
-    folder = Path(export.output)
-    paths = [folder / contract.file_name(kind, depth.sequence, shot=shot) for shot, _ in shots]
-    cameras = (placed.camera if export.focal_length is None else None for placed in export.placements)
-    known = [own or camera.intrinsics(depth, s, export.focal_length) for own, (s, _) in zip(cameras, shots)]
-    for path in paths:
-        if os.path.lexists(path) and not overwrite:
-            raise Problem(f"{path} exists already: choose another folder, or overwrite it.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for path, lens, (shot, frames), placed in zip(paths, known, shots, export.placements):
-            with own_files.atomic(path) as temporary, _scene_of_camera(scene, depth, frames) as made:
-                filmed = camera.baked_camera(
-                    lens,
-                    frames,
-                    world=Matrix(placed.world) if placed.world else Matrix.Identity(4),
-                    scale=placed.scale * placed.path_scale,
-                    name=depth.label("Camera", shot),
-                )
-                made.collection.objects.link(filmed)
-                _write_with_blender(kind, temporary, made, filmed, frames)
-    except OSError as error:
-        raise Problem(f"{folder} cannot be written ({error.strerror or error}): choose another folder.") from error
-    return paths
-
-
-@contextmanager
-def _scene_of_camera(scene: bpy.types.Scene, depth: Depth, frames: range) -> Iterator[bpy.types.Scene]:
-    """A scene with a scene's units and a clip's size, rate and frames, and nothing in it; removed with what it gets."""
-    made = bpy.data.scenes.new("Fathom Export")
-    made.unit_settings.system = scene.unit_settings.system
-    made.unit_settings.scale_length = scene.unit_settings.scale_length
-    made.render.fps, made.render.fps_base = scene.render.fps, scene.render.fps_base
-    fit_scene(made, depth, frame_range=False)
-    made.frame_start, made.frame_end = frames[0], frames[-1]
-    try:
-        yield made
-    finally:
-        for thing in list(made.collection.objects):
-            data = thing.data
-            actions = {each.animation_data.action for each in (thing, data) if each.animation_data is not None}
-            bpy.data.objects.remove(thing)
-            bpy.data.cameras.remove(data)
-            for action in actions - {None}:
-                bpy.data.actions.remove(action)
-        bpy.data.scenes.remove(made)
-
-
-def _write_with_blender(kind: str, path: Path, made: bpy.types.Scene, filmed: bpy.types.Object, frames: range) -> None:
-    layer = made.view_layers[0]
-    layer.update()
-    filmed.select_set(True, view_layer=layer)
-    try:
-        with bpy.context.temp_override(scene=made, view_layer=layer, selected_objects=[filmed], active_object=filmed):
-            if kind == "usd":
-                bpy.ops.wm.usd_export(filepath=str(path), selected_objects_only=True, export_animation=True)
-            else:
-                bpy.ops.wm.alembic_export(
-                    filepath=str(path), start=frames[0], end=frames[-1], selected=True, flatten=True
-                )
-    except RuntimeError as error:
-        reason = str(error).strip().removeprefix("Error: ").rstrip(".")
-        raise Problem(f"Blender cannot write the camera to {path.parent} ({reason}).") from error
 
 
 # --------------------------------------------------------------------------------------------------- room on the disk

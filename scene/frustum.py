@@ -20,8 +20,8 @@ _OPEN = 2**24
 _NAME = "Fathom"
 """What modifiers are called at first."""
 
-COMFORTABLE_POINTS = 500_000
-"""Points that a two-core machine displaces in about a quarter of a second."""
+COMFORTABLE_POINTS = 2_100_000
+"""Points that a render samples at first at most: those of full HD."""
 
 
 def place(

@@ -11,7 +11,7 @@ column and row from its position. All lengths are in the units of the camera pat
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,13 +19,22 @@ import bpy
 
 from ..inference.contract.depth_sequence import Quantity
 from . import distance_nodes, lookup, nodes
-from .geometry import Socket, combine, sample, split, vector
+from .geometry import Socket, combine, repeat, sample, split, switch, vector
 from .lens_map import MARGIN
 
 UNDISTORT_STEPS = 20
 """Fixed-point steps; distortion of a common lens (|k1| r^2 < 0.2) is then undone to float precision."""
 
-_VERSION = 4
+VIEWPORT_DETAIL = "Viewport Detail"
+MOST_POINTS = 2**24
+"""Nodes count points with floats, which tell no larger numbers from their neighbors."""
+
+LENS = ("Focal Length", "Shift X", "Shift Y", "Aspect", "K1", "K2", "Lens Map")
+"""The inputs that `add_rays` takes from its group."""
+
+_KINDS = {"VALUE": "Float", "INT": "Int", "BOOLEAN": "Bool", "VECTOR": "Vector", "IMAGE": "Image"}
+
+_VERSION = 5
 """Goes up when a group changes, so that files with an older one get the new one when they are built again."""
 
 
@@ -50,6 +59,10 @@ class Lattice:
         Whether it is of the border.
     spacing : Socket
         Distance between neighboring points at Z = 1.
+    pixel : Socket
+        The place in the image (u, v, 0) that the maps are sampled at: that of the pixel beside it on the border.
+    frame : Socket
+        The source frame.
     """
 
     columns: Socket
@@ -60,6 +73,8 @@ class Lattice:
     uv: Socket
     border: Socket
     spacing: Socket
+    pixel: Socket
+    frame: Socket
 
 
 def shared_group(kind: str, name: str, build: Callable[[bpy.types.NodeTree], None]) -> bpy.types.NodeTree:
@@ -67,11 +82,16 @@ def shared_group(kind: str, name: str, build: Callable[[bpy.types.NodeTree], Non
     return lookup.node_group(f"{kind}/{_VERSION}", name, "GeometryNodeTree", build)
 
 
-def add_inputs(tree: bpy.types.NodeTree, quantity: Quantity, *, detail: str) -> None:
-    """Give a group the inputs of the shared part that are for the artist; `detail` describes the one of that name."""
-    nodes.interface_input(
-        tree, "Detail", "Float", default=1.0, minimum=0.01, maximum=1.0, subtype="FACTOR", description=detail
-    )
+def add_inputs(tree: bpy.types.NodeTree, quantity: Quantity, *, detail: str, viewport_detail: str = "") -> None:
+    """Give a group the inputs of the shared part that are for the artist; `detail` describes the one of that name.
+
+    With a `viewport_detail`, which describes it, the viewport has a Viewport Detail of its own, at most Detail.
+    """
+    for name, what in (("Detail", detail), (VIEWPORT_DETAIL, viewport_detail)):
+        if what:
+            nodes.interface_input(
+                tree, name, "Float", default=1.0, minimum=0.01, maximum=1.0, subtype="FACTOR", description=what
+            )
     distance_nodes.add_inputs(tree, quantity)
 
 
@@ -113,33 +133,124 @@ def _add_percentiles(tree: bpy.types.NodeTree, panel: bpy.types.NodeTreeInterfac
         nodes.interface_input(tree, name, "Float", default=default, parent=panel, description=what)
 
 
-def add_lattice(tree: bpy.types.NodeTree, quantity: Quantity) -> Lattice:
-    """Add the shared part to a group that has the inputs of `add_inputs` and `add_panels`."""
+def add_lattice(tree: bpy.types.NodeTree, quantity: Quantity, *, detail: Socket | None = None) -> Lattice:
+    """Add the shared part to a group that has the inputs of `add_inputs` and `add_panels`.
+
+    `detail` is the share of the maps' width and height that is sampled; None: `detail_of` the group.
+    """
     inputs, _ = nodes.group_sockets(tree)
-    timing = _group(tree, "frames", "Fathom Frames", _build_frames)
-    grid = _group(tree, "pixels", "Fathom Pixels", _build_pixels)
-    rays = _group(tree, "rays", "Fathom Rays", _build_rays)
-    distance = _group(tree, f"distance/{quantity}", "Fathom Distance", lambda t: _build_distance(t, quantity))
-    for node in (timing, grid, rays, distance):
-        for socket in node.inputs:
-            if socket.name in inputs:
-                nodes.feed(socket, inputs[socket.name])
-    disparity = sample(tree, inputs["Disparity"], grid.outputs["Pixel"], timing.outputs["Frame"])
-    nodes.feed(distance.inputs["Disparity"], disparity)
-    nodes.feed(rays.inputs["UV"], grid.outputs["UV"])
-    shown = nodes.math(tree, "MULTIPLY", timing.outputs["Shown"], _is_there(tree, timing.outputs["Frame"]))
-    points = nodes.math(tree, "SUBTRACT", grid.outputs["Columns"], 2.0)
-    size = nodes.math(tree, "MULTIPLY", points, inputs["Focal Length"])
+    timing = use_group(tree, "frames", "Fathom Frames", _build_frames)
+    grid = use_group(tree, "pixels", "Fathom Pixels", _build_pixels)
+    nodes.feed(grid.inputs["Detail"], detail_of(tree) if detail is None else detail)
+    frame, columns = timing.outputs["Frame"], grid.outputs["Columns"]
+    disparity = sample(tree, inputs["Disparity"], grid.outputs["Pixel"], frame)
+    size = nodes.math(tree, "MULTIPLY", nodes.math(tree, "SUBTRACT", columns, 2.0), inputs["Focal Length"])
     return Lattice(
-        columns=grid.outputs["Columns"],
+        columns=columns,
         rows=grid.outputs["Rows"],
-        shown=shown,
-        distance=distance.outputs["Z"],
-        ray=rays.outputs["Ray"],
+        shown=nodes.math(tree, "MULTIPLY", timing.outputs["Shown"], _is_there(tree, frame)),
+        distance=add_distance(tree, quantity, disparity),
+        ray=add_rays(tree, grid.outputs["UV"]),
         uv=grid.outputs["UV"],
         border=grid.outputs["Border"],
         spacing=nodes.math(tree, "DIVIDE", 1.0, size, label="Spacing at Z = 1"),
+        pixel=grid.outputs["Pixel"],
+        frame=frame,
     )
+
+
+def detail_of(tree: bpy.types.NodeTree) -> Socket:
+    """The group's share of the maps' width and height that is sampled, here and now: in a render or in the viewport."""
+    inputs, _ = nodes.group_sockets(tree)
+    if VIEWPORT_DETAIL not in inputs:
+        return inputs["Detail"]
+    less = nodes.math(tree, "MINIMUM", inputs["Detail"], inputs[VIEWPORT_DETAIL])
+    in_viewport = nodes.value(tree, "GeometryNodeIsViewport", "Is Viewport")
+    return switch(tree, in_viewport, inputs["Detail"], less, kind="FLOAT")
+
+
+def add_distance(tree: bpy.types.NodeTree, quantity: Quantity, disparity: Socket) -> Socket:
+    """Z of a value of the disparity maps."""
+    node = use_group(tree, f"distance/{quantity}", "Fathom Distance", lambda t: _build_distance(t, quantity))
+    nodes.feed(node.inputs["Disparity"], disparity)
+    return node.outputs["Z"]
+
+
+def add_rays(tree: bpy.types.NodeTree, place: Socket) -> Socket:
+    """The ray (x, y, -1) through a place (u, v) of the image."""
+    node = use_group(tree, "rays", "Fathom Rays", _build_rays)
+    nodes.feed(node.inputs["UV"], place)
+    return node.outputs["Ray"]
+
+
+def use_group(
+    tree: bpy.types.NodeTree, kind: str, name: str, build: Callable[[bpy.types.NodeTree], None]
+) -> bpy.types.Node:
+    """Add a node with the file's group of a kind, see `shared_group`, fed by the inputs of the same names."""
+    node = nodes.new(tree, "GeometryNodeGroup", label=name.removeprefix("Fathom "))
+    node.node_tree = shared_group(kind, name, build)
+    inputs, _ = nodes.group_sockets(tree)
+    for socket in node.inputs:
+        if socket.name in inputs and socket.name not in ("Geometry", "Detail", "UV"):
+            nodes.feed(socket, inputs[socket.name])
+    return node
+
+
+def call(
+    tree: bpy.types.NodeTree,
+    kind: str,
+    name: str,
+    given: dict[str, tuple[str, Any]],
+    body: Callable[[bpy.types.NodeTree, Any], dict[str, tuple[str, Socket]]],
+    *,
+    inherit: Iterable[str] = (),
+) -> dict[str, Socket]:
+    """Add a node with the file's group of a kind, and feed it: what is in a group of its own is built faster.
+
+    Each new link makes Blender go through the whole tree, so a tree of n nodes takes n times n steps.
+
+    Parameters
+    ----------
+    given : dict
+        Kind and value of each of the group's inputs, by name; kinds are those of `nodes.interface_input`.
+    body : callable
+        Adds the nodes of the group, given its tree and inputs, and returns kind and socket of each output, by name.
+    inherit : names
+        Of inputs of `tree` that the group has as well.
+    """
+    outer, _ = nodes.group_sockets(tree)
+
+    def build(group: bpy.types.NodeTree) -> None:
+        kinds = {key: form for key, (form, _) in given.items()} | {key: _KINDS[outer[key].type] for key in inherit}
+        inputs, _ = add_interface(group, kinds, {})
+        made = body(group, inputs)
+        _, outputs = add_interface(group, {}, {key: form for key, (form, _) in made.items()})
+        for key, (_, socket) in made.items():
+            nodes.feed(outputs[key], socket)
+
+    node = nodes.new(tree, "GeometryNodeGroup", label=name)
+    node.node_tree = shared_group(kind, f"Fathom {name}", build)
+    for key, (_, value) in given.items():
+        if value is not None:
+            nodes.feed(node.inputs[key], value)
+    for key in inherit:
+        nodes.feed(node.inputs[key], outer[key])
+    return {socket.name: socket for socket in node.outputs}
+
+
+def values_of(tree: bpy.types.NodeTree) -> list[str]:
+    """Names of a group's inputs that groups in it may inherit: all but geometry and material."""
+    inputs, _ = nodes.group_sockets(tree)
+    return [socket.name for socket in inputs if socket.type in _KINDS]
+
+
+def add_interface(tree: bpy.types.NodeTree, inputs: dict[str, str], outputs: dict[str, str]) -> tuple[Any, Any]:
+    """Give a group inputs and outputs, kinds by name, and return the sockets as `nodes.group_sockets`."""
+    for name, kind in inputs.items():
+        nodes.interface_input(tree, name, kind)
+    for name, kind in outputs.items():
+        nodes.interface_output(tree, name, kind)
+    return nodes.group_sockets(tree)
 
 
 # ------------------------------------------------------------------------------------------------------ the groups
@@ -161,24 +272,10 @@ def _is_there(tree: bpy.types.NodeTree, frame: Socket) -> Socket:
     return nodes.math(tree, "MULTIPLY", *agree, label="The map is there")
 
 
-def _group(tree: bpy.types.NodeTree, kind: str, name: str, build: Any) -> bpy.types.Node:
-    node = nodes.new(tree, "GeometryNodeGroup", label=name.removeprefix("Fathom "))
-    node.node_tree = shared_group(kind, name, build)
-    return node
-
-
-def _interface(tree: bpy.types.NodeTree, inputs: dict[str, str], outputs: dict[str, str]) -> tuple[Any, Any]:
-    for name, kind in inputs.items():
-        nodes.interface_input(tree, name, kind)
-    for name, kind in outputs.items():
-        nodes.interface_output(tree, name, kind)
-    return nodes.group_sockets(tree)
-
-
 def _build_frames(tree: bpy.types.NodeTree) -> None:
     """The source frame, clamped to the shot, and whether the shot has its turn."""
     names = ("Frame Offset", "First Frame", "Last Frame", "Shown From", "Shown To")
-    inputs, out = _interface(tree, dict.fromkeys(names, "Int"), {"Frame": "Int", "Shown": "Bool"})
+    inputs, out = add_interface(tree, dict.fromkeys(names, "Int"), {"Frame": "Int", "Shown": "Bool"})
     # The nearest frame: motion blur looks at fractions around the frame and must not see its neighbors.
     frame = nodes.math(tree, "ROUND", nodes.value(tree, "GeometryNodeInputSceneTime", "Frame"))
     source = nodes.math(tree, "SUBTRACT", frame, inputs["Frame Offset"], label="Source frame")
@@ -193,15 +290,18 @@ def _build_frames(tree: bpy.types.NodeTree) -> None:
 
 def _build_pixels(tree: bpy.types.NodeTree) -> None:
     """Which pixel each point of the lattice samples, and its place in the image."""
-    inputs, out = _interface(
+    inputs, out = add_interface(
         tree,
         {"Detail": "Float", "Map Width": "Int", "Map Height": "Int"},
         {"Columns": "Int", "Rows": "Int", "Pixel": "Vector", "UV": "Vector", "Border": "Bool"},
     )
     x, y, _ = split(tree, nodes.value(tree, "GeometryNodeInputPosition", "Position"))
+    pixels = nodes.math(tree, "MULTIPLY", inputs["Map Width"], inputs["Map Height"])
+    most = nodes.math(tree, "SQRT", nodes.math(tree, "DIVIDE", 0.99 * MOST_POINTS, pixels))
+    detail = nodes.math(tree, "MINIMUM", inputs["Detail"], most)
     pixel, place, border = [], [], []
     for along, size, number in ((x, inputs["Map Width"], "Columns"), (y, inputs["Map Height"], "Rows")):
-        wanted = nodes.math(tree, "ROUND", nodes.math(tree, "MULTIPLY", size, inputs["Detail"]))
+        wanted = nodes.math(tree, "ROUND", nodes.math(tree, "MULTIPLY", size, detail))
         count = nodes.math(tree, "MAXIMUM", wanted, 1.0, label=f"{number} without border")
         nodes.feed(out[number], nodes.math(tree, "ADD", count, 2.0))
         # Number 0..count-1 of the sampled pixel, -1 and count on the border.
@@ -237,7 +337,7 @@ def _build_rays(tree: bpy.types.NodeTree) -> None:
     """
     names = ("Focal Length", "Shift X", "Shift Y", "Aspect", "K1", "K2")
     kinds = {"UV": "Vector", **dict.fromkeys(names, "Float"), "Lens Map": "Image"}
-    inputs, out = _interface(tree, kinds, {"Ray": "Vector"})
+    inputs, out = add_interface(tree, kinds, {"Ray": "Vector"})
     u, v, _ = split(tree, _undistorted(tree, inputs["UV"], inputs["Lens Map"]))
     across = nodes.math(tree, "ADD", nodes.math(tree, "SUBTRACT", u, 0.5), inputs["Shift X"])
     up = nodes.math(tree, "MULTIPLY_ADD", nodes.math(tree, "SUBTRACT", v, 0.5), inputs["Aspect"], inputs["Shift Y"])
@@ -247,20 +347,17 @@ def _build_rays(tree: bpy.types.NodeTree) -> None:
     strength = nodes.math(
         tree, "ADD", nodes.math(tree, "ABSOLUTE", inputs["K1"]), nodes.math(tree, "ABSOLUTE", inputs["K2"])
     )
-    begin, end = nodes.new(tree, "GeometryNodeRepeatInput"), nodes.new(tree, "GeometryNodeRepeatOutput")
-    begin.pair_with_output(end)
-    end.repeat_items.clear()
-    end.repeat_items.new("VECTOR", "Ray")
     some = nodes.math(tree, "GREATER_THAN", strength, 0.0)
-    nodes.feed(nodes.input_of(begin, "Iterations"), nodes.math(tree, "MULTIPLY", some, float(UNDISTORT_STEPS)))
-    nodes.feed(nodes.input_of(begin, "Ray"), seen)
-    ray = nodes.output_of(begin, "Ray")
-    r2 = vector(tree, "DOT_PRODUCT", ray, ray)
-    inner = nodes.math(tree, "MULTIPLY_ADD", inputs["K2"], r2, inputs["K1"])
-    factor = nodes.math(tree, "MULTIPLY_ADD", inner, r2, 1.0)
-    nodes.feed(nodes.input_of(end, "Ray"), vector(tree, "SCALE", seen, scale=nodes.math(tree, "DIVIDE", 1.0, factor)))
 
-    nodes.feed(out["Ray"], vector(tree, "ADD", nodes.output_of(end, "Ray"), (0.0, 0.0, -1.0)))
+    def step(now: dict[str, Socket]) -> dict[str, Socket]:
+        r2 = vector(tree, "DOT_PRODUCT", now["Ray"], now["Ray"])
+        inner = nodes.math(tree, "MULTIPLY_ADD", inputs["K2"], r2, inputs["K1"])
+        factor = nodes.math(tree, "MULTIPLY_ADD", inner, r2, 1.0)
+        return {"Ray": vector(tree, "SCALE", seen, scale=nodes.math(tree, "DIVIDE", 1.0, factor))}
+
+    times = nodes.math(tree, "MULTIPLY", some, float(UNDISTORT_STEPS))
+    ray = repeat(tree, times, {"Ray": ("VECTOR", seen)}, step)["Ray"]
+    nodes.feed(out["Ray"], vector(tree, "ADD", ray, (0.0, 0.0, -1.0)))
 
 
 def _undistorted(tree: bpy.types.NodeTree, place: Socket, lens: Socket) -> Socket:

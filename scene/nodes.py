@@ -45,7 +45,8 @@ def new(tree: bpy.types.NodeTree, kind: str, *, label: str = "", **properties: A
         own = _BARE_COMPOSITOR and tree.bl_idname == "CompositorNodeTree"
         kind = ("CompositorNode" if own else "ShaderNode") + kind
     node = tree.nodes.new(kind)
-    node.label = label
+    if label:  # each property that is set makes Blender go through the tree
+        node.label = label
     for name, value in properties.items():
         setattr(node, name, value)
     return node
@@ -104,7 +105,7 @@ def math(
     tree: bpy.types.NodeTree, operation: str, *values: Any, clamp: bool = False, label: str = ""
 ) -> bpy.types.NodeSocket:
     """Add a Math node; each value is a socket or a number. Returns its output."""
-    node = new(tree, "Math", label=label, operation=operation, use_clamp=clamp)
+    node = new(tree, "Math", label=label, operation=operation, **({"use_clamp": True} if clamp else {}))
     for i, value in enumerate(values):
         feed(input_of(node, "Value", i), value)
     return output_of(node, "Value")
@@ -138,17 +139,19 @@ def material_tree(material: bpy.types.Material) -> bpy.types.NodeTree:
 
 def arrange(tree: bpy.types.NodeTree) -> None:
     """Place all nodes of a small tree in columns, each left of what it feeds."""
-    columns: dict[bpy.types.Node, int] = {}
+    fed: dict[str, list[str]] = {}
+    for link in tree.links:  # a socket's own links would be looked for among all of them
+        fed.setdefault(link.from_node.name, []).append(link.to_node.name)
+    columns: dict[str, int] = {}
 
-    def column(node: bpy.types.Node) -> int:
-        if node not in columns:
-            fed = [link.to_node for socket in node.outputs for link in socket.links]
-            columns[node] = 1 + max(map(column, fed), default=-1)
-        return columns[node]
+    def column(name: str) -> int:
+        if name not in columns:
+            columns[name] = 1 + max(map(column, fed.get(name, ())), default=-1)
+        return columns[name]
 
     heights: dict[int, float] = {}
-    for node in sorted(tree.nodes, key=column):
-        x = column(node)
+    for node in sorted(tree.nodes, key=lambda each: column(each.name)):
+        x = column(node.name)
         shown = sum(s.enabled and not s.hide for s in (*node.inputs, *node.outputs))
         node.location = (-240.0 * x, -heights.get(x, 0.0))
         heights[x] = heights.get(x, 0.0) + 100.0 + 24.0 * shown

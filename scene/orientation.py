@@ -158,7 +158,7 @@ def _distances(disparity: Places, depth: Depth, shot: Shot, camera: bpy.types.Ob
     """Z of disparity, before the rig's Scale, by the inputs that the shot's mesh or fog has; see `depth.Distances`."""
     values = distances(depth, shot)
     image = disparity_image(depth)
-    for kind in ("mesh", "fog"):
+    for kind in ("mesh", "subject", "fog"):
         for thing in lookup.tagged(kind, image=image, shot=shot.first_frame, form="MESH"):
             ours = [m for m in thing.modifiers if m.type == "NODES" and m.node_group and tags.KIND in m.node_group]
             if ours and thing.parent == camera:

@@ -216,6 +216,12 @@ def plate_size(depth: Depth) -> tuple[int, int]:
     return depth.sequence.width, depth.sequence.height
 
 
+def pixel_aspect(depth: Depth) -> float:
+    """Width of the plate's pixels over their height, as the cameras of its shots say; 1 where there is none."""
+    known = (shot.camera for shot in depth.sequence.shots if shot.camera is not None)
+    return next((camera.pixel_aspect for camera in known), 1.0)
+
+
 def _load(path: Path, depth: Depth) -> bpy.types.Image:
     try:
         image = bpy.data.images.load(str(path))

@@ -116,7 +116,7 @@ def move(depth: Depth, shot: Shot, scene: bpy.types.Scene, stands: Standing | No
         target = own if _is_of_solve(depth, shot) else None
     if image is None or target is None:
         return
-    for kind in ("mesh", "fog"):
+    for kind in ("mesh", "subject", "fog"):
         for thing in lookup.tagged(kind, image=image, shot=shot.first_frame, form="MESH"):
             hangs_here = thing.parent is None or thing.parent in (own, target) or thing.parent.type == "CAMERA"
             if lookup.is_in(thing, scene) and hangs_here:

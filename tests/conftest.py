@@ -102,6 +102,29 @@ def empty_file():
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
 
 
+@pytest.fixture(scope="module")
+def shared_groups():
+    """An empty file for all tests of a module, in which node groups, which take a second to build, are built once."""
+    import bpy
+
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    yield
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+
+
+@pytest.fixture
+def shared_file(shared_groups):
+    """The scene of an empty file but for the node groups that earlier tests of the module have built."""
+    import bpy
+
+    scene = bpy.context.scene
+    scene.unit_settings.scale_length = 1.0
+    yield scene
+    scene.frame_set(1)
+    for kind in ("objects", "meshes", "cameras", "materials", "images", "actions", "collections"):
+        bpy.data.batch_remove(list(getattr(bpy.data, kind)))
+
+
 @pytest.fixture(scope="session")
 def inference_python() -> Path:
     """The worker's Python, as development sets it up beside Blender's."""

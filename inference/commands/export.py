@@ -30,7 +30,8 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
         "--format",
         choices=[*contract.FORMATS, *contract.BLENDERS],
         help="exr: distances; png: 16-bit gray; movie: gray preview; control: control video, near white; ply: points; "
-        "chan: the camera; usd, alembic: the camera, by blender --command fathom export alone",
+        "chan: the camera; usd, alembic: the camera, and usd_mesh, alembic_mesh, ply_mesh: the depth mesh, by blender "
+        "--command fathom export alone",
     )
     verb.add_argument("--frames", metavar="A-B", help="range of source frames, both included (default: all)")
     verb.add_argument("--plate", metavar="CLIP", help="where the plate is, if not where depth.json says")
@@ -123,7 +124,8 @@ def _export(options: argparse.Namespace) -> Export:
     if options.format in contract.BLENDERS:
         raise Failure(
             exit_codes.USAGE,
-            f"Cameras as {options.format} are written by Blender.",
+            f"{'Depth meshes' if options.format in contract.MESHES else 'Cameras'} as {options.format} are written by "
+            "Blender.",
             hint="Run: blender --command fathom export with these options, or export the camera as chan.",
         )
     first, last = estimate.frame_range(options.frames)

@@ -20,19 +20,22 @@ from .numbering import Frame
 from .records import Bounds, FilePath, Text
 
 Format = Literal["exr", "png", "movie", "control", "ply", "chan"]
-"""What the worker writes; Blender writes cameras as USD and Alembic itself."""
+"""What the worker writes; Blender writes cameras and depth meshes itself, see `BLENDERS`."""
 FORMATS = get_args(Format)
 NEEDS_DISTANCES = ("exr", "ply")
 """The formats whose values are distances. That of a camera needs none: its path has the units that it has."""
 NEEDS_CAMERA = ("ply", "chan")
-BLENDERS = {"usd": ".usdc", "alembic": ".abc"}
-"""The formats that Blender writes, and the endings of their files."""
+CAMERAS = {"usd": ".usdc", "alembic": ".abc"}
+MESHES = {"usd_mesh": ".usdc", "alembic_mesh": ".abc", "ply_mesh": ".ply"}
+BLENDERS = {**CAMERAS, **MESHES}
+"""The formats that Blender writes, of cameras and of depth meshes, and the endings of their files."""
 Y_UP = ("chan",)
 """The formats in which y points up where an export names no axis, as in Nuke; in the others z does, as in Blender."""
 SUFFIXES = {"exr": ".exr", "png": ".png", "movie": ".mp4", "control": ".mp4", "ply": ".ply", "chan": ".chan"}
 _STEMS = {
     **{"exr": "depth", "png": "depth", "movie": "depth", "control": "control", "ply": "points"},
-    **dict.fromkeys(("chan", *BLENDERS), "camera"),
+    **dict.fromkeys(("chan", *CAMERAS), "camera"),
+    **dict.fromkeys(MESHES, "mesh"),
 }
 _NOT_IN_NAMES = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """Letters of a clip's name that would act in a terminal; the clip may be somebody else's."""
@@ -318,12 +321,12 @@ def file_name(wanted: str, sequence: DepthSequence, *, frame: int | None = None,
 
     Such as ``street_depth.1001.exr``, ``street_control.mp4`` and ``street_camera_1001-1040.chan``.
     """
-    stem = f"{name_of(sequence)}_{_STEMS[wanted]}"
+    stem, suffix = f"{name_of(sequence)}_{_STEMS[wanted]}", SUFFIXES.get(wanted) or BLENDERS[wanted]
     if frame is not None:
-        return f"{stem}.{frame:0{numbering.digits(sequence.source.files)}d}{SUFFIXES[wanted]}"
+        return f"{stem}.{frame:0{numbering.digits(sequence.source.files)}d}{suffix}"
     if shot is not None and len(sequence.shots) > 1:
         stem = f"{stem}_{shot.first_frame}-{shot.last_frame}"
-    return f"{stem}{SUFFIXES.get(wanted) or BLENDERS[wanted]}"
+    return f"{stem}{suffix}"
 
 
 def image_size(wanted: Export, sequence: DepthSequence) -> tuple[int, int]:

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from bl_ext.dev.fathom.inference.contract import export as contract
 from bl_ext.dev.fathom.inference.contract.job import JobError
+from bl_ext.dev.fathom.scene import blender_files, export, nodes
 from bl_ext.dev.fathom.scene import depth as depth_module
-from bl_ext.dev.fathom.scene import export, nodes
 from bl_ext.dev.fathom.scene.build import build
 from bl_ext.dev.fathom.scene.camera import SCALE, find_camera, find_rig
 from bl_ext.dev.fathom.scene.problems import Problem
+from geometry_tools import vertices
 from mathutils import Matrix
 
 pytestmark = pytest.mark.usefixtures("empty_file")
@@ -100,7 +101,7 @@ def imported(path):
     return next(thing for thing in bpy.data.objects if thing not in before and thing.type == "CAMERA")
 
 
-@pytest.mark.parametrize("kind", contract.BLENDERS)
+@pytest.mark.parametrize("kind", contract.CAMERAS)
 def test_cameras_come_back(depth, tmp_path, kind):
     scene = bpy.context.scene
     scene.unit_settings.scale_length = 1.0
@@ -111,8 +112,8 @@ def test_cameras_come_back(depth, tmp_path, kind):
         rig.update_tag()
     before = {block: len(getattr(bpy.data, block)) for block in ("scenes", "objects", "cameras", "actions")}
     made = wanted(depth, tmp_path)
-    paths = export.write_cameras(depth, made, kind, scene=scene)
-    assert [path.name for path in paths] == [f"plate_camera_{n}{contract.BLENDERS[kind]}" for n in ("1-2", "4-5")]
+    paths = blender_files.write_cameras(depth, made, kind, scene=scene)
+    assert [path.name for path in paths] == [f"plate_camera_{n}{contract.CAMERAS[kind]}" for n in ("1-2", "4-5")]
     assert sorted(paths) == sorted((tmp_path / "out").iterdir())
     assert {block: len(getattr(bpy.data, block)) for block in before} == before
     shot = depth.done_shots[1]
@@ -129,8 +130,8 @@ def test_cameras_come_back(depth, tmp_path, kind):
     assert data.shift_x == pytest.approx(ours.data.shift_x, abs=1e-3)
     assert data.shift_y == pytest.approx(ours.data.shift_y, abs=1e-3)
     with pytest.raises(Problem, match="exists already"):
-        export.write_cameras(depth, made, kind, scene=scene)
-    export.write_cameras(depth, made, kind, scene=scene, overwrite=True)
+        blender_files.write_cameras(depth, made, kind, scene=scene)
+    blender_files.write_cameras(depth, made, kind, scene=scene, overwrite=True)
 
 
 def zooming(frames):
@@ -142,7 +143,7 @@ def zooming(frames):
 def test_a_lens_that_zooms_comes_back(tmp_path):
     """By USD; Blender's importer of Alembic takes the lens of one frame."""
     depth = depth_module.load(depth_maker.make(tmp_path / "a", camera=zooming))
-    (path,) = export.write_cameras(depth, wanted(depth, tmp_path), "usd", scene=bpy.context.scene)
+    (path,) = blender_files.write_cameras(depth, wanted(depth, tmp_path), "usd", scene=bpy.context.scene)
     data = imported(path).data
     for frame in (1, 4):
         bpy.context.scene.frame_set(frame)
@@ -152,7 +153,7 @@ def test_a_lens_that_zooms_comes_back(tmp_path):
 
 def test_alembic_has_the_lens_of_every_frame(tmp_path):
     depth = depth_module.load(depth_maker.make(tmp_path / "a", camera=zooming))
-    (path,) = export.write_cameras(depth, wanted(depth, tmp_path), "alembic", scene=bpy.context.scene)
+    (path,) = blender_files.write_cameras(depth, wanted(depth, tmp_path), "alembic", scene=bpy.context.scene)
     lenses = [struct.pack("<d", 36 * (20 + frame) / SIZE[0]) for frame in range(1, 6)]
     assert all(lens in path.read_bytes() for lens in lenses)
 
@@ -160,9 +161,70 @@ def test_alembic_has_the_lens_of_every_frame(tmp_path):
 def test_a_camera_that_is_not_there(tmp_path):
     depth = depth_module.load(depth_maker.make(tmp_path / "a"))
     with pytest.raises(Problem, match="gave no camera"):
-        export.write_cameras(depth, wanted(depth, tmp_path), "usd", scene=bpy.context.scene)
+        blender_files.write_cameras(depth, wanted(depth, tmp_path), "usd", scene=bpy.context.scene)
     assert not (tmp_path / "out").exists()
     values = {"directory": str(tmp_path / "out"), "format": "CHAN"}
     made = export.wanted(depth, values, scene=bpy.context.scene, focal_length=35.0)
-    (path,) = export.write_cameras(depth, made, "usd", scene=bpy.context.scene)
+    (path,) = blender_files.write_cameras(depth, made, "usd", scene=bpy.context.scene)
     assert imported(path).data.lens == pytest.approx(35, rel=1e-3)
+
+
+def mesh_of(path):
+    """A mesh file as Blender's own importer reads it."""
+    before = set(bpy.data.objects)
+    importers = {".abc": lambda: bpy.ops.wm.alembic_import(filepath=str(path), as_background_job=False)}
+    importers[".usdc"] = lambda: bpy.ops.wm.usd_import(filepath=str(path))
+    importers[".ply"] = lambda: bpy.ops.wm.ply_import(filepath=str(path))
+    importers[path.suffix]()
+    return next(thing for thing in bpy.data.objects if thing not in before and thing.type == "MESH")
+
+
+@pytest.mark.parametrize("kind", contract.MESHES)
+def test_depth_meshes_come_back_at_every_frame(depth, tmp_path, kind):
+    scene, shot = bpy.context.scene, depth.done_shots[1]
+    build(["mesh"], depth, shot, scene=scene)
+    rig = find_rig(depth, shot, scene)
+    rig[SCALE], rig.location, rig.rotation_euler = 2.0, (1, 0, 0.5), (0.1, 0.2, 0.3)
+    rig.update_tag()
+    mesh = next(thing for thing in bpy.data.objects if thing.get("fathom_kind") == "mesh")
+    for name, value in (("Edge Cut", 1.0), ("Viewport Detail", 0.5)):
+        nodes.set_modifier_input(mesh.modifiers[0], name, value)
+    blocks = ("scenes", "objects", "meshes", "cameras", "actions", "materials")
+    before = {block: len(getattr(bpy.data, block)) for block in blocks}
+    made = wanted(depth, tmp_path, frames="4-5")
+    paths = blender_files.write(depth, made, kind, scene=scene)
+    names = ["plate_mesh.0004.ply", "plate_mesh.0005.ply"] if kind == "ply_mesh" else None
+    assert [path.name for path in paths] == (names or [f"plate_mesh_4-5{contract.MESHES[kind]}"])
+    assert sorted(paths) == sorted((tmp_path / "out").iterdir())
+    assert {block: len(getattr(bpy.data, block)) for block in before} == before
+    assert len(mesh.animation_data.drivers) == 3 and nodes.modifier_input(mesh.modifiers[0], "Frame Offset") == 100
+    nodes.set_modifier_input(mesh.modifiers[0], "Viewport Detail", 1.0)
+    theirs = mesh_of(paths[0]) if kind != "ply_mesh" else None
+    for index, frame in enumerate((4, 5)):
+        expected = vertices(mesh, scene, frame + 100)
+        found = vertices(theirs or mesh_of(paths[index]), scene, frame)
+        assert len(expected) == 26 * 18 <= len(found)
+        # PLY and UVs may split vertices, so each of one is one of the other.
+        for some, others in ((expected, found), (found, expected)):
+            nearest = np.sqrt(((some[:, None] - others[None]) ** 2).sum(axis=2).min(axis=1))
+            assert nearest.max() < 1e-4 * np.ptp(expected, axis=0).max()
+    if theirs is not None:
+        assert len(theirs.data.uv_layers) == 1
+    with pytest.raises(Problem, match="exists already"):
+        blender_files.write(depth, made, kind, scene=scene)
+
+
+def test_a_mesh_that_cannot_be_exported(depth, tmp_path):
+    scene, shot = bpy.context.scene, depth.done_shots[0]
+    made = wanted(depth, tmp_path, frames="1-2")
+    with pytest.raises(Problem, match="No depth mesh of frames 1-2 of plate"):
+        blender_files.write(depth, made, "usd_mesh", scene=scene)
+    build(["points"], depth, shot, scene=scene)
+    mesh = next(thing for thing in bpy.data.objects if thing.get("fathom_kind") == "mesh")
+    with pytest.raises(Problem, match="is a point cloud"):
+        blender_files.write(depth, made, "usd_mesh", scene=scene)
+    nodes.set_modifier_input(mesh.modifiers[0], "Point Cloud", False)
+    (depth.folder / "disparity.0002.exr").unlink()
+    with pytest.raises(Problem, match="shows nothing at frame 2"):
+        blender_files.write(depth, made, "usd_mesh", scene=scene)
+    assert not list((tmp_path / "out").glob("*")) and len(bpy.data.scenes) == 1

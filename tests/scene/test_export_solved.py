@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import room_maker
 from bl_ext.dev.fathom.inference.contract.client import WorkerError
-from bl_ext.dev.fathom.scene import build, camera_fit, depth_list, export
+from bl_ext.dev.fathom.scene import blender_files, build, camera_fit, depth_list, export
 from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene.camera import build_camera, find_rig
 from geometry_tools import vertices
@@ -57,7 +57,7 @@ def test_points_and_camera_stand_in_the_scene(tmp_path, empty_file, inference_py
     off = np.minimum(np.abs(found[:, 2] - room.floor), np.abs(found[:, 1] - room.wall))
     assert np.percentile(off, 99) < 0.02 * room.wall
     made = wanted(depth, empty_file, tmp_path / "camera", format="CHAN")
-    (camera,) = export.write_cameras(depth, made, "usd", scene=empty_file)
+    (camera,) = blender_files.write_cameras(depth, made, "usd", scene=empty_file)
     bpy.ops.wm.usd_import(filepath=str(camera))
     theirs = next(each for each in bpy.data.objects if each.type == "CAMERA" and each != filmed)
     for frame in (1001, 1015):

@@ -369,7 +369,9 @@ def test_many_pixels_start_with_less_detail(tmp_path, empty_file):
         depth, depth.sequence.shots[0], cameras.build_camera(depth, depth.sequence.shots[0], scene=empty_file)
     )
     detail = nodes.modifier_input(mesh.modifiers[0], "Detail")
-    assert 1280 * 720 * detail**2 == pytest.approx(500_000)
+    assert detail == 1.0
+    viewport = nodes.modifier_input(mesh.modifiers[0], "Viewport Detail")
+    assert 1280 * 720 * viewport**2 == pytest.approx(meshes.VIEWPORT_POINTS)
 
 
 def test_it_works_after_saving_moving_and_opening_elsewhere(tmp_path, empty_file):

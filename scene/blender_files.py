@@ -1,0 +1,254 @@
+"""What Blender itself writes for other programs: cameras and depth meshes as USD, Alembic and PLY.
+
+Files are on the clip's own frame numbers, which the timeline of the scene need not have. So what is written is copied
+into a scene of its own, keyed there at each frame as the artist's scene shows it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import bpy
+from mathutils import Matrix
+
+from ..inference.contract import export as contract
+from ..inference.contract import own_files
+from ..inference.contract.depth_sequence import Shot
+from ..inference.contract.export import Export
+from . import camera, nodes
+from .build import fit_scene
+from .depth import Depth
+from .export import built
+from .lattice import VIEWPORT_DETAIL
+from .mesh import ONE_MESH, modifier_of
+from .problems import Problem
+
+_VALUES = ("VALUE", "INT", "BOOLEAN")
+"""Types of a group's inputs that may be keyed."""
+
+
+def write(depth: Depth, export: Export, kind: str, *, scene: bpy.types.Scene, overwrite: bool = False) -> list[Path]:
+    """Write a format of `contract.BLENDERS`; see `write_cameras` and `write_meshes`."""
+    how = write_meshes if kind in contract.MESHES else write_cameras
+    return how(depth, export, kind, scene=scene, overwrite=overwrite)
+
+
+def write_cameras(
+    depth: Depth,
+    export: Export,
+    kind: str,
+    *,
+    scene: bpy.types.Scene,
+    overwrite: bool = False,
+) -> list[Path]:
+    """Write the camera of each shot of an export as USD or Alembic, on the clip's own frame numbers.
+
+    Parameters
+    ----------
+    export : Export
+        One of ``chan``: `export.wanted`.
+    kind : str
+        One of `contract.CAMERAS`.
+
+    Raises
+    ------
+    Problem
+        A shot has no camera, a file is there already, the folder cannot be written, or Blender cannot write one.
+    """
+    shots = contract.shots_within(export, depth.sequence)
+    folder = Path(export.output)
+    paths = [folder / contract.file_name(kind, depth.sequence, shot=shot) for shot, _ in shots]
+    cameras = (placed.camera if export.focal_length is None else None for placed in export.placements)
+    known = [own or camera.intrinsics(depth, s, export.focal_length) for own, (s, _) in zip(cameras, shots)]
+    with _into(folder, paths, overwrite=overwrite):
+        for path, lens, (shot, frames), placed in zip(paths, known, shots, export.placements):
+            with own_files.atomic(path) as temporary, _scene_for(scene, depth, frames) as made:
+                filmed = camera.baked_camera(
+                    lens,
+                    frames,
+                    world=Matrix(placed.world) if placed.world else Matrix.Identity(4),
+                    scale=placed.scale * placed.path_scale,
+                    name=depth.label("Camera", shot),
+                )
+                made.collection.objects.link(filmed)
+                _write(kind, temporary, made, [filmed], frames)
+    return paths
+
+
+def write_meshes(
+    depth: Depth,
+    export: Export,
+    kind: str,
+    *,
+    scene: bpy.types.Scene,
+    overwrite: bool = False,
+) -> list[Path]:
+    """Write the built depth mesh of each shot of an export, with a subject apart, on the clip's own frame numbers.
+
+    Its vertices are where the scene shows them, at *Detail*. Nothing goes on where it was cancelled: whole files alone
+    bear their names.
+
+    Parameters
+    ----------
+    export : Export
+        One of ``chan``: `export.wanted`.
+    kind : str
+        One of `contract.MESHES`: one file for each shot, or for each frame.
+
+    Raises
+    ------
+    Problem
+        A shot has no mesh in the scene, or one of points; it shows nothing at a frame; a file is there already, the
+        folder cannot be written, or Blender cannot write one.
+    """
+    folder = Path(export.output)
+    by_frame = kind == "ply_mesh"
+    wanted = [
+        (shot, frames, _meshes(depth, shot, scene)) for shot, frames in contract.shots_within(export, depth.sequence)
+    ]
+    named: list[tuple[Path, Shot, range, list[bpy.types.Object]]] = []
+    for shot, frames, meshes in wanted:
+        for part in (range(n, n + 1) for n in frames) if by_frame else (frames,):
+            name = contract.file_name(kind, depth.sequence, **({"frame": part[0]} if by_frame else {"shot": shot}))
+            named.append((folder / name, shot, part, meshes))
+    paths = [path for path, *_ in named]
+    with _into(folder, paths, overwrite=overwrite):
+        for path, _shot, frames, meshes in named:
+            with own_files.atomic(path) as temporary, _scene_for(scene, depth, frames) as made:
+                copies = [_copy(mesh, depth, scene, frames) for mesh in meshes]
+                for each in copies:
+                    made.collection.objects.link(each)
+                made.frame_set(frames[0])
+                _write(kind, temporary, made, copies, frames)
+    return paths
+
+
+# ------------------------------------------------------------------------------------------------------------ parts
+
+
+def _meshes(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> list[bpy.types.Object]:
+    """The depth mesh of a shot, and the subject apart from it."""
+    found = [thing for thing in built(depth, shot, scene) if modifier_of(thing) is not None]
+    if not found:
+        raise Problem(
+            f"No depth mesh of frames {shot.first_frame}-{shot.last_frame} of {depth.name} is in this scene: build it "
+            "first."
+        )
+    for thing in found:
+        if nodes.modifier_input(modifier_of(thing), "Point Cloud"):
+            raise Problem(f"{thing.name} is a point cloud: switch that off in its modifier, or export points.")
+    return found
+
+
+def _copy(mesh: bpy.types.Object, depth: Depth, scene: bpy.types.Scene, frames: range) -> bpy.types.Object:
+    """A depth mesh without parent and drivers, keyed at source frames with the place and the inputs that it has."""
+    before, subframe = scene.frame_current, scene.frame_subframe
+    places, values = [], []
+    names = _numbers(modifier_of(mesh).node_group)
+    try:
+        for frame in frames:
+            scene.frame_set(frame + depth.frame_offset)
+            shown = mesh.evaluated_get(scene.view_layers[0].depsgraph)
+            if not len(shown.data.vertices):
+                raise Problem(f"{mesh.name} shows nothing at frame {frame} of the clip: its depth map is missing.")
+            places.append(shown.matrix_world.copy())
+            values.append({name: nodes.modifier_input(modifier_of(shown), name) for name in names})
+    finally:
+        scene.frame_set(before, subframe=subframe)
+    copied = mesh.copy()
+    copied.animation_data_clear()
+    copied.parent = None
+    copied.rotation_mode = "QUATERNION"
+    modifier = modifier_of(copied)
+    for name in names:
+        _set(modifier, name, [(frame, each[name]) for frame, each in zip(frames, values)])
+    nodes.set_modifier_input(modifier, "Frame Offset", 0)
+    for name, value in ((VIEWPORT_DETAIL, 1.0), (ONE_MESH, True)):  # .ply is written as the viewport has it
+        nodes.set_modifier_input(modifier, name, value)
+    turn = None
+    for frame, place in zip(frames, places):
+        copied.location, copied.rotation_quaternion, copied.scale = place.decompose()
+        if turn is not None:
+            copied.rotation_quaternion.make_compatible(turn)
+        turn = copied.rotation_quaternion.copy()
+        for path in ("location", "rotation_quaternion", "scale"):
+            copied.keyframe_insert(path, frame=frame)
+    return copied
+
+
+def _numbers(group: bpy.types.NodeTree) -> list[str]:
+    """Names of a group's inputs that are numbers."""
+    inputs, _ = nodes.group_sockets(group)
+    return [socket.name for socket in inputs if socket.type in _VALUES]
+
+
+def _set(modifier: bpy.types.NodesModifier, name: str, keys: list[tuple[int, Any]]) -> None:
+    """Give an input its value, keyed where that changes."""
+    nodes.set_modifier_input(modifier, name, keys[0][1])
+    if len({value for _, value in keys}) > 1:
+        path = nodes.modifier_input_path(modifier, name)
+        nodes.set_keys(modifier.id_data, path, [(frame, float(value)) for frame, value in keys])
+
+
+@contextmanager
+def _into(folder: Path, paths: list[Path], *, overwrite: bool) -> Iterator[None]:
+    """Write into a folder, which is made, but over nothing unasked."""
+    for path in paths:
+        if os.path.lexists(path) and not overwrite:
+            raise Problem(f"{path} exists already: choose another folder, or overwrite it.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise Problem(f"{folder} cannot be written ({error.strerror or error}): choose another folder.") from error
+
+
+@contextmanager
+def _scene_for(scene: bpy.types.Scene, depth: Depth, frames: range) -> Iterator[bpy.types.Scene]:
+    """A scene with a scene's units and a clip's size, rate and frames, and nothing in it; removed with what it gets."""
+    made = bpy.data.scenes.new("Fathom Export")
+    made.unit_settings.system = scene.unit_settings.system
+    made.unit_settings.scale_length = scene.unit_settings.scale_length
+    made.render.fps, made.render.fps_base = scene.render.fps, scene.render.fps_base
+    fit_scene(made, depth, frame_range=False)
+    made.frame_start, made.frame_end = frames[0], frames[-1]
+    try:
+        yield made
+    finally:
+        for thing in list(made.collection.objects):
+            data = thing.data
+            actions = {each.animation_data.action for each in (thing, data) if each.animation_data is not None}
+            bpy.data.objects.remove(thing)
+            bpy.data.batch_remove([each for each in (data, *(actions - {None})) if not each.users])
+        bpy.data.scenes.remove(made)
+
+
+def _write(kind: str, path: Path, made: bpy.types.Scene, things: list[bpy.types.Object], frames: range) -> None:
+    """Let Blender's own exporter write the things of a scene."""
+    layer = made.view_layers[0]
+    layer.update()
+    for thing in things:
+        thing.select_set(True, view_layer=layer)
+    in_renders = {} if kind in contract.CAMERAS else {"evaluation_mode": "RENDER"}
+    place = {"scene": made, "view_layer": layer, "selected_objects": things, "active_object": things[0]}
+    try:
+        with bpy.context.temp_override(**place):
+            if kind.startswith("usd"):
+                options = in_renders and {**in_renders, "export_materials": False, "export_uvmaps": True}
+                bpy.ops.wm.usd_export(filepath=str(path), selected_objects_only=True, export_animation=True, **options)
+            elif kind.startswith("alembic"):
+                bpy.ops.wm.alembic_export(
+                    filepath=str(path), start=frames[0], end=frames[-1], selected=True, flatten=True, **in_renders
+                )
+            else:
+                bpy.ops.wm.ply_export(
+                    filepath=str(path), export_selected_objects=True, apply_modifiers=True, export_uv=True
+                )
+    except RuntimeError as error:
+        reason = str(error).strip().removeprefix("Error: ").rstrip(".")
+        what = "camera" if kind in contract.CAMERAS else "mesh"
+        raise Problem(f"Blender cannot write the {what} to {path.parent} ({reason}).") from error
