@@ -44,6 +44,9 @@ class Recorder:
         self.buttons.append(SimpleNamespace(name=name, text=text, icon=icon))
         return self.buttons[-1]
 
+    def operator_menu_enum(self, name, _property, **options):
+        return self.operator(name, **options)
+
     def prop_search(self, _owner, name, *_arguments, **_options):
         self.texts.append(f"<{name}>")
 

@@ -186,7 +186,7 @@ def make(folder: Path) -> None:
     }
     for name, parts in shown.items():
         rows = [np.concatenate(parts[i : i + 2], axis=1) for i in range(0, len(parts), 2)]
-        _write_jpg(folder / f"{name}.jpg", np.concatenate(rows), width=2 * _SIZE[0])
+        _write_jpg(folder / f"{name}.jpg", np.concatenate(rows), width=_WIDE)
     previews = {
         "comp_fog": shown["compositing-fog"][1],
         "comp_defocus": lens["lens"],
@@ -205,7 +205,7 @@ def make(folder: Path) -> None:
         _write_jpg(folder / "previews" / f"{asset.kind}.jpg", image[:, left : left + image.shape[0]], width=128)
 
 
-_SIZE = (640, 360)
+_SIZE, _WIDE = (640, 360), 840
 
 
 def _lens(shot: Still, scratch: Path) -> dict[str, Image]:
@@ -327,5 +327,5 @@ def _write_jpg(path: Path, linear: Image, *, width: int) -> None:
     image.pixels.foreach_set(np.ascontiguousarray(rgba[::-1]).ravel())
     image.scale(width, round(linear.shape[0] * width / linear.shape[1]))
     image.filepath_raw, image.file_format = str(path), "JPEG"
-    image.save(quality=74)
+    image.save(quality=62)
     bpy.data.images.remove(image)

@@ -14,7 +14,17 @@ from bl_ext.dev.fathom.scene.compositing import compositor_nodes
 pytestmark = pytest.mark.usefixtures("empty_file")
 
 IN_3D = ["build_camera", "build_depth_mesh", "build_fog"]
-IN_COMPOSITOR = ["add_compositing_fog", "add_compositing_dof", "add_compositing_matte", "add_compositing_z_combine"]
+IN_COMPOSITOR = [
+    "add_compositing_fog",
+    "add_compositing_dof",
+    "add_compositing_matte",
+    "add_compositing_z_combine",
+    "add_compositing_relight",
+    "add_compositing_grade",
+    "add_compositing_normals",
+    "add_compositing_isolate",
+    *(["add_compositing_stereo"] if compositor_nodes.is_deep() else []),
+]
 
 
 def filmed(frames):
@@ -230,6 +240,24 @@ def test_the_limit_of_the_blur_is_asked_for_and_kept(listed):
     assert call("add_compositing_dof") == {"FINISHED"} and limit() == 16
     assert call("add_compositing_dof", max_blur=40) == {"FINISHED"} and limit() == 40
     assert call("add_compositing_dof") == {"FINISHED"} and limit() == 40
+
+
+def test_the_focus_is_picked_by_points_of_the_image(listed):
+    assert call("pick_focus", points="0.5,0.5") == {"FINISHED"}
+    tree = compositor_nodes.find_scene_tree(bpy.context.scene)
+    node = next(n for n in tree.nodes if n.get("fathom_kind") == "comp_defocus")
+    first = node.inputs["Focus Distance"].default_value
+    assert call("pick_focus", points="0.1,0.9") == {"FINISHED"}
+    assert node.inputs["Focus Distance"].default_value != pytest.approx(first, rel=1e-3)
+    with pytest.raises(RuntimeError, match="beside the image"):
+        call("pick_focus", points="1.5,0.5")
+
+
+def test_a_lamp_or_a_matte_that_is_not_there_is_said(listed):
+    with pytest.raises(RuntimeError, match="no object Key"):
+        call("add_compositing_relight", lamp="Key")
+    with pytest.raises(RuntimeError, match="no image Roto"):
+        call("add_compositing_isolate", matte="Roto")
 
 
 def test_clips_on_the_same_frames_are_told_apart_in_a_sentence(tmp_path, capfd):

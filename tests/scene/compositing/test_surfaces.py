@@ -125,7 +125,7 @@ def test_the_light_of_a_lamp_is_what_cycles_renders(tmp_path, kind):
     data = bpy.data.lights.new("key", kind)
     data.energy = 3.0 if kind == "SUN" else 1500.0
     data.use_shadow = False
-    if hasattr(data, "cycles"):
+    if hasattr(data.cycles, "cast_shadow"):
         data.cycles.cast_shadow = False
     if kind != "SUN":
         data.shadow_soft_size = 0.0
