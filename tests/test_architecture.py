@@ -112,7 +112,6 @@ MAY_BE_SHORT = {
     "inference/media/repeats.py": "a question of its own to a clip, with its own reasons",
     "inference/models/package_file.py": "weights out of a package, apart from those of servers",
     "inference/video_diffusion/weights.py": "facts of weights, which are listed without torch",
-    "scene/compositing/refine_depth.py": "a node group of its own, for the artist's trees as well",
     "panels/parameters.py": "property groups, which are no list of estimators",
     "scene/viewing/color_maps.py": "tables of colors and their formula, apart from the GPU",
     "panels/weights.py": "the weights are a topic of their own beside the packages",

@@ -197,6 +197,7 @@ def make(folder: Path) -> None:
         "comp_grade": shown["compositing-more"][0],
         "comp_stereo": shown["compositing-stereo"][3],
         "comp_isolate": shown["compositing-more"][3],
+        "comp_refine": _edges(shot.distance),
     }
     (folder / "previews").mkdir(exist_ok=True)
     for asset in library.ASSETS:
@@ -289,6 +290,17 @@ def _more(shot: Still, scratch: Path) -> tuple[Image, ...]:
     found = [composited(shot, scratch, nodes.output_of(node, name))[..., :3] for name in ("Filled", "Image")]
     node.id_data.nodes.remove(node)
     return graded, matte, found[0], found[1]
+
+
+def _edges(distance: Image) -> Image:
+    """1/Z as a coarse map has it, and right of the middle with sharp edges."""
+    near = np.clip(np.percentile(distance, 1) / distance, 0, 1)
+    coarse, size = near.copy(), 10
+    for top in range(0, near.shape[0], size):
+        for left in range(0, near.shape[1] // 2, size):
+            block = np.s_[top : top + size, left : left + size]
+            coarse[block] = near[block].mean()
+    return np.repeat(coarse[..., None], 3, axis=2)
 
 
 def _combined(shot: Still, scratch: Path) -> Image:

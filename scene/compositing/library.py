@@ -20,7 +20,20 @@ import numpy as np
 from ...inference.contract import own_files
 from .. import nodes, preferences, tags
 from ..problems import Problem
-from . import compositor_nodes, depth_of_field, fog, grade, isolate, matte, normals, relight, stereo, tree, z_combine
+from . import (
+    compositor_nodes,
+    depth_of_field,
+    fog,
+    grade,
+    isolate,
+    matte,
+    normals,
+    refine_depth,
+    relight,
+    stereo,
+    tree,
+    z_combine,
+)
 
 NAME = "Fathom"
 """Of the library and of its catalog."""
@@ -46,6 +59,8 @@ ASSETS = tuple(
         _Asset(tree.FOG_KIND, "Fog", fog.build, "Fog by distance, and by height in the world"),
         _Asset(tree.DEFOCUS_KIND, "Depth of Field", depth_of_field.build, "The blur of a lens, by distance"),
         _Asset(tree.MATTE_KIND, "Depth Matte", matte.build, "A matte of what lies at a distance"),
+        # before Z Combine, which has it inside
+        _Asset(refine_depth.KIND, "Refine Depth", refine_depth.build, "Distances with sharp edges, grown or shrunk"),
         _Asset(tree.MERGE_KIND, "Z Combine", z_combine.build, "A render and a plate in one, the nearer on top"),
         _Asset(tree.NORMALS_KIND, "Normals", normals.build, "Normals of the surfaces, from distances"),
         _Asset(tree.RELIGHT_KIND, "Relight", relight.build, "A lamp's light on the surfaces that were filmed"),
@@ -55,7 +70,7 @@ ASSETS = tuple(
             tree.ISOLATE_KIND, "Isolate by Matte", isolate.build, "A subject cut out by a matte, and what is behind"
         ),
     )
-    if asset.kind != tree.STEREO_KIND or compositor_nodes.is_deep()
+    if asset.kind not in (tree.STEREO_KIND, refine_depth.KIND) or compositor_nodes.is_deep()
 )
 """The effects that this version of Blender can have."""
 

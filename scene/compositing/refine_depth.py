@@ -34,7 +34,7 @@ def refine_group() -> bpy.types.NodeTree:
     of the side that they are nearer to in 1/Z; *Edge*, the pixels by which near sides grow, or shrink where it is below
     0. Output: *Z*.
     """
-    return lookup.node_group(KIND, "Fathom Refine Depth", "CompositorNodeTree", _build)
+    return lookup.node_group(KIND, "Fathom Refine Depth", "CompositorNodeTree", build)
 
 
 def add_inputs(group: bpy.types.NodeTree) -> None:
@@ -69,7 +69,8 @@ def fringe_of(map_size: tuple[int, int], plate_size: tuple[int, int]) -> float:
     return 0.0 if larger <= 1.0 else float(min(math.ceil(larger), MOST))
 
 
-def _build(tree: bpy.types.NodeTree) -> None:
+def build(tree: bpy.types.NodeTree) -> None:
+    """Build the group in an empty tree; from Blender 4.5 on."""
     nodes.interface_output(tree, "Z", "Float", description="Distance, nothing between the two sides of an edge")
     nodes.interface_number(tree, "Z", 1.0, "Distance of each pixel, from Fathom Depth").hide_value = True
     add_inputs(tree)
