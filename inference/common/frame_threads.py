@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+import cv2
 
 _POLL = 0.1
 _MOST = 8  # each holds a cost volume of some 50 MB
@@ -59,3 +62,14 @@ def each(
             stopped.set()
             for future in running:
                 future.cancel()
+
+
+@contextlib.contextmanager
+def opencv_on_one() -> Iterator[None]:
+    """OpenCV without threads of its own, which only slow down frames that are processed in parallel."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -99,7 +99,7 @@ def estimate(shot: Shot) -> ShotResult:
     """
     begun = _begin(shot)
     whole, shot, taking, full = begun.whole, begun.shot, begun.taking, begun.full
-    with _one_thread():
+    with frame_threads.opencv_on_one():
         scene, passed = begun.scene, _CAMERA_SHARE
         for step in (_MATCH, _FLOW, _COMPLETE):
             passed = _pass(shot, scene, step, passed)
@@ -136,7 +136,7 @@ def phases(shot: Shot) -> tuple[Phase, ...]:
     def passing(*steps: _Step, fitted: bool = False) -> Callable[[range], list[Path]]:
         def run(units: range) -> list[Path]:
             begun = _begin(shot)
-            with _one_thread():
+            with frame_threads.opencv_on_one():
                 scene, chosen = begun.scene, begun.chosen(units)
                 if fitted and not (scene.folder / _FIT).exists():
                     return []  # learned depth does not fit
@@ -149,7 +149,7 @@ def phases(shot: Shot) -> tuple[Phase, ...]:
 
     def objects(units: range) -> list[Path]:
         scene = _begin(shot).scene
-        with _one_thread():
+        with frame_threads.opencv_on_one():
             if scene.learned is not None:
                 with contextlib.suppress(completion.Disagreement):
                     _fit(shot, scene)
@@ -158,7 +158,7 @@ def phases(shot: Shot) -> tuple[Phase, ...]:
 
     def settle(units: range) -> list[Path]:
         begun = _begin(shot)
-        with _one_thread():
+        with frame_threads.opencv_on_one():
             scene = begun.scene
             if not (scene.folder / _FIT).exists():
                 scene = replace(scene, learned=None)
@@ -179,17 +179,6 @@ def phases(shot: Shot) -> tuple[Phase, ...]:
         Phase(name=name, label=label, kind=kind, units=1 if kind == "shot" else frames, work=work, run=run)
         for name, label, kind, work, run in found
     )
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Frames are processed in parallel, where OpenCV's own threads only slow it down."""
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(threads)
 
 
 @dataclass(frozen=True)
@@ -228,7 +217,7 @@ def _begin(shot: Shot) -> _Begun:
         frame_selection.require_unbroken(tracks_of(shot), shot.frames)
         raise
     found = tracks_of(shot)
-    with _one_thread():
+    with frame_threads.opencv_on_one():
         scene = _scene(shot, full, undistorted_tracks(found, full), found_mattes=found_mattes)
     return _Begun(whole, shot, taking, full, found, scene)
 

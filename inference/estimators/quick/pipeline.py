@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +50,7 @@ def estimate(shot: Shot, network: Callable[[NDArray[np.uint8]], NDArray[np.float
     """
     network = network or Network(store.folder(MODEL) / FILE)
     _look_at_all(shot, network, range(len(shot.frames)))
-    with _one_thread():
+    with frame_threads.opencv_on_one():
         good, unit = _measured(shot)
         found = _levels(shot, good, unit)
         _steady_all(shot, good, found, unit, range(len(shot.frames)))
@@ -66,12 +65,12 @@ def phases(shot: Shot, network: Callable[[NDArray[np.uint8]], NDArray[np.float32
         return _look_at_all(shot, network or Network(store.folder(MODEL) / FILE), units)
 
     def level(units: range) -> list[Path]:
-        with _one_thread():
+        with frame_threads.opencv_on_one():
             _levels(shot, *_measured(shot))
         return [shot.scratch / _LEVELS]
 
     def steady(units: range) -> list[Path]:
-        with _one_thread():
+        with frame_threads.opencv_on_one():
             good, unit = _measured(shot)
             _steady_all(shot, good, _levels(shot, good, unit), unit, units)
         return []
@@ -81,17 +80,6 @@ def phases(shot: Shot, network: Callable[[NDArray[np.uint8]], NDArray[np.float32
         Phase(name="level", label=_LEVEL, kind="shot", units=1, work=_LEVELLING, run=level),
         Phase(name="steady", label=_STEADY, kind="frame", units=frames, work=1 - _LOOKING - _LEVELLING, run=steady),
     )
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Frames are processed in parallel, where OpenCV's own threads only slow it down."""
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(threads)
 
 
 @dataclass(frozen=True)

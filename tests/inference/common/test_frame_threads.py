@@ -1,5 +1,6 @@
 """Frames worked on in parallel threads."""
 
+import cv2
 import pytest
 
 from inference.common import frame_threads
@@ -36,3 +37,11 @@ def test_cancelling_reaches_into_running_threads():
     with pytest.raises(Cancelled):
         frame_threads.each(work, range(50), check=check, done=lambda frame: None)
     assert len(started) < 50
+
+
+def test_opencv_has_its_threads_again_after_frames_in_parallel():
+    before = cv2.getNumThreads()
+    with pytest.raises(ValueError, match="frame 7"), frame_threads.opencv_on_one():
+        assert cv2.getNumThreads() == 1
+        raise ValueError("frame 7")
+    assert cv2.getNumThreads() == before
