@@ -87,6 +87,53 @@ def carry(
     return (1 / np.where(valid, z, depth)).astype(np.float32), valid
 
 
+def projected(
+    inverse_depth: NDArray[np.float32],
+    *,
+    move: tuple[NDArray[np.float64], NDArray[np.float64]],
+    matrix: NDArray[np.float64],
+) -> NDArray[np.float32]:
+    """Another frame's depth as this frame's camera sees it, by geometry alone.
+
+    Parameters
+    ----------
+    inverse_depth : float32 [H, W]
+        The other frame's; 0 where there is nothing to see.
+    move : rotation [3, 3], shift [3]
+        From the other's camera coordinates to this frame's.
+    matrix : float64 [3, 3]
+
+    Returns
+    -------
+    float32 [H, W]
+        Of the nearest point at each pixel; 0 where there is none.
+    """
+    rotation, shift = (np.ascontiguousarray(part, np.float64) for part in move)
+    out = np.zeros_like(inverse_depth)
+    _project(inverse_depth, rotation, shift, float(matrix[0, 0]), float(matrix[0, 2]), float(matrix[1, 2]), out)
+    return out
+
+
+@compiled
+def _project(inverse_depth, rotation, shift, focal, cx, cy, out):  # type: ignore[no-untyped-def]  # noqa: PLR0917  (compiled)
+    height, width = inverse_depth.shape
+    for y in range(height):
+        for x in range(width):
+            if inverse_depth[y, x] <= 0:
+                continue
+            z = 1.0 / inverse_depth[y, x]
+            px, py = (x - cx) / focal * z, (y - cy) / focal * z
+            qz = rotation[2, 0] * px + rotation[2, 1] * py + rotation[2, 2] * z + shift[2]
+            if qz <= 1e-9:
+                continue
+            qx = rotation[0, 0] * px + rotation[0, 1] * py + rotation[0, 2] * z + shift[0]
+            qy = rotation[1, 0] * px + rotation[1, 1] * py + rotation[1, 2] * z + shift[1]
+            u = int(np.floor(focal * qx / qz + cx + 0.5))
+            v = int(np.floor(focal * qy / qz + cy + 0.5))
+            if 0 <= u < width and 0 <= v < height:
+                out[v, u] = max(out[v, u], 1.0 / qz)
+
+
 def similarity(image: NDArray[np.uint8], other: NDArray[np.uint8], there: NDArray[np.float32]) -> NDArray[np.float32]:
     """How alike an image and another frame are at the places [H, W, 2] that its pixels go to there, 0..1 for each.
 

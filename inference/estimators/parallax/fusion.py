@@ -12,6 +12,7 @@ from ...common.compiled import compiled
 
 _TOLERANCE = 0.03  # relative difference of depth at which agreement has fallen to 1/e
 _STEP = 0.3  # of the planes' spacing, added to the tolerance: far depth is not known better than that
+_HIDES = 3.0  # times nearer: what is so much nearer in a source frame is no other opinion, but hides the point
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ def _hear(mine, theirs, sure, to, shift, back, focal, cx, cy, tolerance, step, t
             v = int(np.floor(focal * qy / qz + cy + 0.5))
             if u < 0 or u >= width or v < 0 or v >= height:
                 continue
-            seen[y, x] += 1
             other = 1.0 / theirs[v, u]
+            seen[y, x] += 1 - min(sure[v, u], 1.0) if other * _HIDES < qz else 1
             miss = (other - qz) / qz / (tolerance + step * qz)
             agreement = np.exp(-miss * miss)
             if agreement < 1e-3:
@@ -94,7 +95,8 @@ def fuse(
     inverse_depth : float32 [H, W]
         Mean of the depths that agree with the frame's own, weighted by confidence and agreement.
     support : float32 [H, W]
-        Share of the source frames that see the point and agree, 0..1.
+        Share of the source frames that see the point and agree, 0..1. Frames in which something that is surely much
+        nearer hides it do not count: what is between the bars of a fence is hidden in many.
     """
     total = confidence.astype(np.float64) * inverse_depth + 1e-9 * inverse_depth
     weight = confidence.astype(np.float64) + 1e-9

@@ -38,7 +38,7 @@ from . import (
 from .camera_path import camera_path, static_tracks, tracks_of, undistorted_tracks
 from .frames import UndistortedFrames
 from .tracks import Tracks
-from .unsupported import doubts, explained, fits_badly, guessed_lens
+from .unsupported import doubts, explained, fits_badly, guessed_lens, inconsistent
 from .view import Views, distorted, save_arrays
 
 _LONG_SIDE = 320  # of the images for stereo
@@ -57,6 +57,8 @@ _BEYOND = 4.0  # times farther and nearer than measured depth: the range of lear
 _NEARER = 3.0  # times nearer than everything static that a dynamic object may be
 _SETTLE = "Stabilizing over time"
 _FIT, _FOOTINGS, _NEIGHBORS = "fit.npz", "footings.npz", "neighbors.npz"
+_COMPARED = 24  # pairs of neighboring frames whose depth is compared
+_CONTRADICTS = 0.12  # relative difference of their depth
 _FUSED = (1, 3)  # offsets of the frames that a frame is fused with, besides its neighbors
 
 
@@ -105,6 +107,7 @@ def estimate(shot: Shot) -> ShotResult:
             passed = _pass(shot, scene, step, passed)
         scene, passed, disagrees = _learn(shot, scene, passed)
         footings = _footings(shot, scene)
+        contradicted = _contradicted(shot, scene, footings)
         _settle_all(shot, scene, footings, range(len(scene.views)), passed)
         everywhere = taking.spread(full, whole)
         _bridge_all(whole, scene, footings, taking, everywhere.resized(scene.views.width, scene.views.height))
@@ -119,7 +122,7 @@ def estimate(shot: Shot) -> ShotResult:
         )
     return ShotResult(
         camera=camera,
-        warnings=(*taking.warnings(whole.frames.numbers), *warnings, *disagrees),
+        warnings=(*taking.warnings(whole.frames.numbers), *warnings, *disagrees, *inconsistent(contradicted)),
         completed=scene.learned is not None,
     )
 
@@ -507,6 +510,26 @@ def _placed(scene: _Scene, footings: list[NDArray[np.float32]], frame: int) -> N
     inverse_depth, subjects = _subjects(scene, frame)
     standing = footings[frame][subjects]
     return np.where(standing > 0, standing, inverse_depth)
+
+
+def _contradicted(shot: Shot, scene: _Scene, footings: list[NDArray[np.float32]]) -> float:
+    """The share of the static scene on whose depth neighboring frames contradict each other.
+
+    It tells wrong depth without ground truth: what is right is right in both frames, what is guessed is guessed anew.
+    """
+    count, matrix = len(scene.views), scene.views.matrix
+    shares = []
+    for frame in np.unique(np.linspace(0, count - 2, min(count - 1, _COMPARED)).astype(int)) if count > 1 else ():
+        shot.check()
+        (mine, moves), (theirs, moving_there) = (
+            (_placed(scene, footings, each), _subjects(scene, each)[1] > 0) for each in (int(frame), int(frame) + 1)
+        )
+        there = np.where(moving_there, np.float32(0), theirs)
+        seen = temporal.projected(there, move=scene.views.relative(int(frame) + 1, int(frame)), matrix=matrix)
+        compared = (seen > 0) & ~moves
+        if compared.any():
+            shares.append(float(np.mean(np.abs(seen - mine)[compared] > _CONTRADICTS * mine[compared])))
+    return float(np.mean(shares)) if shares else 0.0
 
 
 def _settled(

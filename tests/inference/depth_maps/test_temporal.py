@@ -22,6 +22,23 @@ def test_depth_is_carried_along_the_flow_into_the_next_camera():
     assert not temporal.carry(flat, there, move=behind, matrix=matrix)[1].any()
 
 
+def test_projected_depth_is_that_of_the_nearest_point():
+    matrix = np.array([[50.0, 0, 31.5], [0, 50, 23.5], [0, 0, 1]])
+    depth = np.full((48, 64), 0.25, np.float32)  # Z = 4
+    depth[20:28, 30:36] = 0.5  # Z = 2, in front of it
+    depth[0] = 0  # nothing
+    move = np.eye(3), np.array([0.4, 0.0, -1.0])  # everything comes nearer by 1 and moves to the right
+    seen = temporal.projected(depth, move=move, matrix=matrix)
+    # the box, at Z = 1 now, is twice as large, and its left edge goes from 30 - 31.5 = -1.5 to 2 * -1.5 + 50 * .4
+    assert set(np.unique(np.round(seen, 5))) == {0, np.float32(0.33333), 1}
+    columns = np.flatnonzero((seen == 1).any(axis=0))
+    assert (columns.min(), columns.max()) == (49, 59)
+    rows = np.flatnonzero((seen == 1).any(axis=1))
+    assert rows.min() == 17 and rows.max() == 31
+    behind = temporal.projected(depth, move=(np.eye(3), np.array([0.0, 0.0, -5.0])), matrix=matrix)
+    assert not behind.any()
+
+
 def test_settling_ignores_an_outlier():
     values = np.array([1.0, 1.02, 0.98, 3.0], np.float32).reshape(4, 1, 1)
     settled = temporal.settle(values, np.ones_like(values))

@@ -146,6 +146,36 @@ def test_a_plane_is_completed_from_a_few_places():
     assert np.abs(whole - plane).max() < 0.03
 
 
+def test_what_is_seen_between_bars_is_not_closed_by_them():
+    x = np.tile(np.arange(64), (48, 1)) % 16
+    bars, matched_as_bars = x < 4, x < 10  # matching makes them too fat
+    depth = np.where(matched_as_bars, 0.8, 0.1).astype(np.float32)
+    confidence = np.where(matched_as_bars, 0.5, 0.2).astype(np.float32)
+    image = np.repeat(np.where(bars, 40, 90)[..., None], 3, axis=2).astype(np.uint8)
+    whole, _ = fill.fill(depth, confidence, image, least=0.05, most=2.0)
+    assert np.median(whole[bars]) > 0.6
+    assert np.median(whole[~matched_as_bars]) < 0.2
+    low = np.where(matched_as_bars, 0.19, 0.1).astype(np.float32)
+    np.testing.assert_array_equal(fill._share(low, confidence), 1)  # surfaces that are about as far do not compete
+
+
+def test_a_frame_in_which_something_near_hides_a_point_says_nothing_of_it():
+    two = views(2)
+    far = np.full((48, 64), 0.1, np.float32)
+    sure = np.ones_like(far)
+    move = two.relative(0, 1)
+    agreeing = [fusion.SourceDepth(far, sure, *move)] * 2
+    others = {each: [fusion.SourceDepth(far * np.float32(each), sure, *move)] * 2 for each in (5.0, 2.0, 0.5)}
+    unsure = [fusion.SourceDepth(far * 5, 0 * sure, *move)] * 2
+
+    def support(sources):
+        return fusion.fuse(far, sure, [*agreeing, *sources], focal=two.focal, center=two.center)[1][:, 8:]
+
+    assert support(others[5.0]).min() > 0.99
+    for contradicting in (others[2.0], others[0.5], unsure):
+        assert support(contradicting).max() < 0.51
+
+
 def test_agreeing_frames_support_and_average_each_other():
     two = views(2)
     flat = np.full((48, 64), 0.5, np.float32)

@@ -260,3 +260,9 @@ def frames_of(path, count):
 
     with av.open(str(path)) as container:
         return [frame.to_ndarray(format="rgb24") for frame, _ in zip(container.decode(video=0), range(count))]
+
+
+def test_depth_on_which_neighbors_contradict_each_other_is_warned_of():
+    assert unsupported.inconsistent(0.02) == ()
+    (warning,) = unsupported.inconsistent(0.23)
+    assert "contradict each other on 23% of the depth" in warning
