@@ -77,7 +77,7 @@ def _share(inverse_depth: NDArray[np.float32], confidence: NDArray[np.float32]) 
     known = cv2.medianBlur(np.where(confidence >= _SEEN, inverse_depth, inverse_depth.max()), 5)
     side = 2 * round(_BEHIND * inverse_depth.shape[1] / 2) + 1
     behind = cv2.erode(known, np.ones((side, side), np.uint8))
-    return np.minimum(1, _BEFORE * (behind / inverse_depth)) ** 2
+    return np.asarray(np.minimum(1, _BEFORE * (behind / inverse_depth)) ** 2, np.float32)
 
 
 def _fit(

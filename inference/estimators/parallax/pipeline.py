@@ -517,15 +517,15 @@ def _contradicted(shot: Shot, scene: _Scene, footings: list[NDArray[np.float32]]
 
     It tells wrong depth without ground truth: what is right is right in both frames, what is guessed is guessed anew.
     """
-    count, matrix = len(scene.views), scene.views.matrix
+    pairs = len(scene.views) - 1
     shares = []
-    for frame in np.unique(np.linspace(0, count - 2, min(count - 1, _COMPARED)).astype(int)) if count > 1 else ():
+    for frame in sorted({int(each) for each in np.linspace(0, max(pairs - 1, 0), min(pairs, _COMPARED))}):
         shot.check()
-        (mine, moves), (theirs, moving_there) = (
-            (_placed(scene, footings, each), _subjects(scene, each)[1] > 0) for each in (int(frame), int(frame) + 1)
-        )
+        mine, theirs = (_placed(scene, footings, each) for each in (frame, frame + 1))
+        moves, moving_there = (_subjects(scene, each)[1] > 0 for each in (frame, frame + 1))
         there = np.where(moving_there, np.float32(0), theirs)
-        seen = temporal.projected(there, move=scene.views.relative(int(frame) + 1, int(frame)), matrix=matrix)
+        move = scene.views.relative(frame + 1, frame)
+        seen = temporal.projected(there, move=move, matrix=scene.views.matrix)
         compared = (seen > 0) & ~moves
         if compared.any():
             shares.append(float(np.mean(np.abs(seen - mine)[compared] > _CONTRADICTS * mine[compared])))
