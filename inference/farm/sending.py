@@ -6,6 +6,7 @@ Open Job Description bundles go to AWS Deadline Cloud by its command ``deadline`
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import subprocess
@@ -75,7 +76,7 @@ def to_flamenco(folder: Path, manager: str) -> str:
         return f"Flamenco has the job {in_a_line(str(found['id']), most=60)}."
     except urllib.error.HTTPError as error:
         raise _not_taken(shown, error.read(_LARGEST_ANSWER)) from error
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError, RecursionError) as error:
         why = getattr(error, "reason", None) or error
         raise Failure(
             exit_codes.FAILED,
@@ -87,7 +88,7 @@ def to_flamenco(folder: Path, manager: str) -> str:
 def _not_taken(shown: str, answer: bytes) -> Failure:
     try:
         why = str(json.loads(answer)["message"])
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         why = answer.decode("utf-8", "replace")
     return Failure(
         exit_codes.FAILED,

@@ -3,13 +3,16 @@
 import http.server
 import json
 import shutil
+import socket
 import subprocess
 import threading
 from pathlib import Path
 
 import pytest
 
+from inference.common.failures import Failure
 from inference.contract import exit_codes
+from inference.farm import sending
 
 NODE = shutil.which("node")
 MANAGER = Path(__file__).with_name("manager.js")
@@ -148,3 +151,31 @@ def test_what_cannot_be_sent_is_said(bundle, clip):
     assert "cannot be reached" in unsent and "the job is in" in unsent
     assert "not by --send" in bundle(clip, kind="flamenco", more=("--send",), code=exit_codes.USAGE)
     assert "is of bundle flamenco" in bundle(clip, more=("--manager", "http://a"), code=exit_codes.USAGE)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "cannot be reached"),
+        (b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 200_000, "cannot be reached"),
+        (b"HTTP/1.1 200 OK\r\n\r\n[1]", "cannot be reached"),
+        (b"HTTP/1.1 400 No\r\n\r\n" + b"[" * 200_000, "does not take the job"),
+    ],
+)
+def test_what_is_no_manager_is_said(tmp_path, answer, said):
+    (tmp_path / "job.json").write_text("{}")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1 << 16)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(Failure, match=said):
+            sending.to_flamenco(tmp_path, f"http://127.0.0.1:{server.getsockname()[1]}")
+        thread.join()
+    with pytest.raises(Failure, match="cannot be reached"):
+        sending.to_flamenco(tmp_path, "http://a b\n")
