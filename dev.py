@@ -9,6 +9,7 @@
                                         into build/ and build/repository/
     benchmark NAME [...]                a benchmark of development/benchmarks/; arguments go to it
     render-benchmark [--scene NAME]     clips with ground truth, into build/benchmark/
+    render-training --clips N [...]     clips to train depth networks on, into build/training/
     lock                                resolve requirements/*.in into requirements/*.txt: versions, with checksums
 
 Every verb first makes the environments that it needs (`development/environments.py`) and, on Debian, the system
@@ -31,6 +32,7 @@ VERBS = {
     "build": verbs.build,
     "benchmark": verbs.benchmark,
     "render-benchmark": verbs.render_benchmark,
+    "render-training": verbs.render_training,
     "lock": locks.lock,
 }
 

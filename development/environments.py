@@ -67,7 +67,7 @@ WORKER = Environment(
 FULL_WORKER = Environment(
     folder=WORKER.folder,
     python=WORKER.python,
-    locks=(*WORKER.locks, "full.txt", "dev-inference.txt", "torch.txt"),
+    locks=(*WORKER.locks, "full.txt", "dev-inference.txt", "torch.txt", "training.txt"),
     label="the networks' packages and the development tools, 6 GB on Linux, 2 GB where pip finds torch without CUDA",
 )
 BLENDERS = {

@@ -69,6 +69,7 @@ LOCKS = (
         names="light.txt",
         shipped=True,
     ),
+    Lock("training.txt", "training.in", "3.11", beside=("light.txt", "full.txt", "torch.txt"), shipped=True),
     Lock("dev-inference.txt", "dev-inference.in", "3.11", beside=("light.txt", "full.txt", "torch.txt")),
     Lock("dev-lock.txt", "dev-lock.in", "3.11"),
     *(

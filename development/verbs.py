@@ -29,6 +29,12 @@ def render_benchmark(arguments: list[str]) -> int:
     return _run([str(blender), "-m", "development.benchmark_scenes", *arguments])
 
 
+def render_training(arguments: list[str]) -> int:
+    """Render clips of scenes by chance, for training depth networks."""
+    blender = environments.ensure(BLENDERS[DEFAULT_BLENDER])
+    return _run([str(blender), "-m", "development.benchmark_scenes.training", *arguments])
+
+
 def test(arguments: list[str]) -> int:
     """Run the tests: the worker's and, on Blender 5.0, Blender's; with ``--blender``, only Blender's on those versions.
 

@@ -55,6 +55,6 @@ def _property(parameter: Parameter) -> Any:
     if parameter.choices:
         items = [(choice, hints.choice_label(choice), "") for choice in parameter.choices]
         return bpy.props.EnumProperty(items=items, default=default, **texts)
-    if parameter.depth_sequence:
+    if parameter.depth_sequence or parameter.folder:
         return bpy.props.StringProperty(default=default, subtype="DIR_PATH", options=PATH_OPTIONS, **texts)
     return bpy.props.StringProperty(default=default, **texts)

@@ -64,13 +64,15 @@ BLENDERS_OWN = {
 BLENDER_ONLY = BLENDERS_OWN - {"numpy"}
 # What the full set of packages is for, and who may import it: at once, or only in a function that is called when the
 # job is one of these estimators', or asks for what they need.
-NETWORKS = {"torch", "diffusers", "transformers", "accelerate", "safetensors", "huggingface_hub"}
+NETWORKS = {"torch", "diffusers", "transformers", "accelerate", "safetensors", "huggingface_hub", "tensorboard"}
 NETWORK_ROOMS = (
     "inference/video_diffusion",
     "inference/estimators/depthcrafter",
     "inference/estimators/stereodiff",
     "inference/estimators/video_depth_anything",
+    "inference/training",
     "development/benchmarks/networks.py",
+    "development/benchmarks/training.py",
     "development/benchmarks/window_network.py",
 )
 # Estimators are listed without torch, so what their facts are made of is free of it.
@@ -83,6 +85,10 @@ FACTS = (
     "inference/estimators/stereodiff/settings.py",
     "inference/estimators/video_depth_anything/__init__.py",
     "inference/estimators/video_depth_anything/weights.py",
+    "inference/training/__init__.py",
+    "inference/training/recipe.py",
+    "inference/training/data.py",
+    "inference/training/sequences.py",
 )
 MAY_IMPORT_NETWORKS_LATE = (*NETWORK_ROOMS, "inference/commands", "inference/models", "inference/common")
 LONGEST_FILE = 700
@@ -91,7 +97,6 @@ LONGEST_FILE = 700
 SHORTEST_OF_ONE_IMPORTER = 120
 MAY_BE_SHORT = {
     "development/benchmark_scenes/edit.py": "a clip is rendered again for changes of its own scene's files alone",
-    "development/benchmark_scenes/figures.py": "what walks is a topic of its own, as trees and toys are",
     "development/benchmark_scenes/film.py": "what a camera adds to an image, apart from Blender, which renders it",
     "development/benchmark_scenes/motion.py": "the formulas of the true flow, apart from Blender, which renders it",
     "development/benchmark_scenes/overview.py": "needs OpenCV, which the Blender that renders does not have",
@@ -111,6 +116,7 @@ MAY_BE_SHORT = {
     "inference/media/icc.py": "the reader of a file format, as tiff is",
     "inference/media/repeats.py": "a question of its own to a clip, with its own reasons",
     "inference/models/package_file.py": "weights out of a package, apart from those of servers",
+    "inference/training/validation.py": "how a model is measured, apart from the loop that trains it",
     "inference/video_diffusion/weights.py": "facts of weights, which are listed without torch",
     "panels/parameters.py": "property groups, which are no list of estimators",
     "scene/viewing/color_maps.py": "tables of colors and their formula, apart from the GPU",

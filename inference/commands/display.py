@@ -64,11 +64,11 @@ class Lines:
 class Person:
     """A progress bar on a terminal, plain lines elsewhere; both on standard error.
 
-    `ending` describes a `Done` event in a sentence; None: as for an estimate.
+    `ending` describes a `Done` event in a sentence; None: as for an estimate. `unit` is what progress counts.
     """
 
-    def __init__(self, *, ending: Callable[[events.Done], str] | None = None) -> None:
-        self._ending = ending or _ending
+    def __init__(self, *, ending: Callable[[events.Done], str] | None = None, unit: str = "frames") -> None:
+        self._ending, self._unit = ending or _ending, unit
         self._bar: Any = None
         self._terminal = sys.stderr.isatty()
         self._label, self._last_line = "", time.monotonic()
@@ -95,7 +95,7 @@ class Person:
             self._end(event)
 
     def _progress(self, event: events.Progress) -> None:
-        text = summary(event)
+        text = summary(event, self._unit)
         if self._terminal:
             bar = self._progress_bar()
             bar.total, bar.n, bar.bar_format = event.total, event.done, f"{_BAR} {text}"
@@ -176,15 +176,15 @@ def _ending(event: events.Done) -> str:
     return f"Depth of {event.frames} frames is in {event.folder} ({duration(event.seconds)})."
 
 
-def summary(event: events.Progress) -> str:
+def summary(event: events.Progress, unit: str = "frames") -> str:
     """Progress, speed and time left: ``12/40 frames, 1.3 frames/s, 0:22 left``; bytes where there are no frames."""
     if event.frames_total:
-        parts, left = [f"{event.frames}/{event.frames_total} frames"], (1 - event.fraction) * event.frames_total
+        parts, left = [f"{event.frames}/{event.frames_total} {unit}"], (1 - event.fraction) * event.frames_total
     else:
         parts, left = [f"{size_text(event.done)} of {size_text(event.total)}"], event.total - event.done
     if event.seconds_left:
         pace = left / event.seconds_left
-        parts.append(f"{pace:.2g} frames/s" if event.frames_total else f"{size_text(pace)}/s")
+        parts.append(f"{pace:.2g} {unit}/s" if event.frames_total else f"{size_text(pace)}/s")
         parts.append(f"{duration(event.seconds_left)} left")
     return ", ".join(parts)
 

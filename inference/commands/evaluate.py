@@ -23,7 +23,7 @@ from .numbers import whole_number
 if TYPE_CHECKING:
     from ..run.stop import Stop
 
-_LAYOUTS = ("folder", "sintel", "scannet", "kitti", "bonn", "nyu")
+_LAYOUTS = ("folder", "sintel", "scannet", "kitti", "bonn", "nyu", "dynamic-replica", "matrix-city")
 _PROTOCOLS = ("depthcrafter", "stereodiff")
 
 

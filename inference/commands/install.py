@@ -19,8 +19,9 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
     verb.add_argument(
         "packages",
         nargs="+",
-        metavar="light|full|mattes|LOCK",
-        help="light (parallax and quick), full (all estimators), mattes (what runs the matte network), or lock files",
+        metavar="light|full|mattes|training|LOCK",
+        help="light (parallax and quick), full (all estimators), mattes (what runs the matte network), training (what "
+        "it needs beside full), or lock files",
     )
     verb.add_argument("--check-only", action="store_true", help="only check that all packages are installed")
     verb.add_argument("--no-load", action="store_true", help="check versions only, without importing")
@@ -35,7 +36,12 @@ def run(options: argparse.Namespace) -> int:
         parent_watch.end_family_with_parent()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # pip names files of any alphabet
-    sets = {"light": environment.LIGHT, "full": environment.FULL, "mattes": environment.MATTES}
+    sets = {
+        "light": environment.LIGHT,
+        "full": environment.FULL,
+        "mattes": environment.MATTES,
+        "training": environment.TRAINING,
+    }
     locks = [lock for name in options.packages for lock in sets.get(name, (Path(name),))]
     output = open(os.devnull, "w") if options.quiet else contextlib.nullcontext(sys.stdout)  # noqa: SIM115
     try:

@@ -14,7 +14,7 @@ from typing import NoReturn
 from ..common import caches
 from ..contract import environment, events, exit_codes
 from ..contract.untrusted import in_a_line
-from . import doctor, estimate, estimators, evaluate, export, farm, install, matte, models, refine, streams
+from . import doctor, estimate, estimators, evaluate, export, farm, install, matte, models, refine, streams, train
 
 _EPILOG = f"""exit codes:
   {exit_codes.OK:3}  success
@@ -57,7 +57,7 @@ def build() -> argparse.ArgumentParser:
     )
     parser.set_defaults(prints=True)
     verbs = parser.add_subparsers(metavar="VERB", required=True)
-    for verb in (estimate, refine, export, farm, matte, estimators, models, install, doctor, evaluate):
+    for verb in (estimate, refine, export, farm, matte, estimators, models, install, doctor, evaluate, train):
         verb.add_to(verbs)
     for sub in verbs.choices.values():
         sub.epilog, sub.formatter_class = _EPILOG, argparse.RawDescriptionHelpFormatter

@@ -30,10 +30,16 @@ def add_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--parent-pipe", action="store_true", help="cancel when standard input closes")
 
 
-def run(options: argparse.Namespace, work: Work, *, ending: Callable[[events.Done], str] | None = None) -> int:
+def run(
+    options: argparse.Namespace,
+    work: Work,
+    *,
+    ending: Callable[[events.Done], str] | None = None,
+    unit: str = "frames",
+) -> int:
     """Run the work of a verb with those of `add_options`; errors become an event and an exit code.
 
-    The work takes the display for its events, and the `Stop` to check; `ending` is as for `Person`.
+    The work takes the display for its events, and the `Stop` to check; `ending` and `unit` are as for `Person`.
     """
     stops: list[Stop] = []
 
@@ -41,7 +47,7 @@ def run(options: argparse.Namespace, work: Work, *, ending: Callable[[events.Don
         for each in stops:
             each.request()
 
-    display: Display = Person(ending=ending)
+    display: Display = Person(ending=ending, unit=unit)
     if options.events:
         display = Lines(on_closed=stop_all)
     elif getattr(options, "progress", None) == OPENJD:

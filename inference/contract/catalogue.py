@@ -30,6 +30,8 @@ class Parameter:
         Valid values of a str; empty: any.
     depth_sequence : bool
         Whether the value is the folder of another depth sequence; empty: none.
+    folder : bool
+        Whether the value is any other folder; empty: none.
     advanced : bool
         Whether artists rarely need it: it is for research, or the default chooses well by itself.
     description : str
@@ -43,6 +45,7 @@ class Parameter:
     maximum: float | None = None
     choices: tuple[str, ...] = ()
     depth_sequence: bool = False
+    folder: bool = False
     advanced: bool = False
 
 

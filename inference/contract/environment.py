@@ -32,6 +32,8 @@ NO_TELEMETRY = {"HF_HUB_DISABLE_TELEMETRY": "1", "ORT_DISABLE_TELEMETRY": "1"}
 """Environment variables by which libraries report nothing to their makers; each reads its own when it is imported."""
 MATTES = (_REQUIREMENTS / "mattes.txt",)
 """The lock of the packages that run the matte network; optional, on top of either set."""
+TRAINING = (_REQUIREMENTS / "training.txt",)
+"""The lock of the packages that training needs beside the full set; optional."""
 
 WEIGHTS = "FATHOM_WEIGHTS"
 """Environment variable that names a studio's folder of weights."""

@@ -36,6 +36,8 @@ _IMPORTED_AS = {
     "openjd-cli": "openjd.cli",
     "openjd-model": "openjd.model",
     "openjd-sessions": "openjd.sessions",
+    "absl-py": "absl",
+    "grpcio": "grpc",
 }
 _COMPARISONS = {
     ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt,
@@ -172,6 +174,11 @@ def install_command(*, full: bool = False) -> str:
 def install_mattes_command() -> str:
     """The command that adds what the matte network needs to this Python."""
     return _worker_installs("mattes")
+
+
+def install_training_command() -> str:
+    """The command that installs what training needs: the full set, and its own."""
+    return _worker_installs("full training")
 
 
 def _worker_installs(packages: str) -> str:

@@ -97,6 +97,8 @@ class Model:
         Server of the files, as ``address/revision/path``, each with its sha256; empty: the hub, or a package.
     package : Package or None
         The Python package that contains the files, each with its sha256; its version is the revision.
+    folder : str
+        Where the files lie, for weights that were trained here (see `trained`); empty: in the folders of weights.
 
     Where every file has its sha256, Fathom fixes the weights, and the hub is not asked for checksums.
     """
@@ -110,6 +112,7 @@ class Model:
     files: tuple[ModelFile, ...]
     address: str = ""
     package: Package | None = None
+    folder: str = ""
 
     @property
     def origin(self) -> str:

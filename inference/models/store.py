@@ -88,8 +88,11 @@ def only_snapshot(folder: Path, model: Model) -> str | None:
 def folder(model: Model) -> Path:
     """The folder of a model's files, under their paths in the repository; it need not exist.
 
-    The studio's folder where that has the model, else the folder of downloaded files.
+    The model's own for weights that were trained here; the studio's folder where that has the model; else the folder
+    of downloaded files.
     """
+    if model.folder:
+        return Path(model.folder)
     studio = studio_folder()
     return (inside(studio, model) if studio else None) or own_folder(model)
 
@@ -101,6 +104,8 @@ def is_studios(model: Model) -> bool:
 
 def root(model: Model) -> Path:
     """The user's folder of weights that must contain a model's files with all links resolved."""
+    if model.folder:
+        return Path(model.folder)
     studio = studio_folder()
     return studio if studio and is_studios(model) else cache_folder()
 

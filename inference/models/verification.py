@@ -20,6 +20,7 @@ from ..common.units import size_text
 from ..contract import events, exit_codes
 from ..contract.catalogue import MissingRequirement
 from ..contract.depth_sequence import Weights
+from ..contract.hints import setting
 from . import notes, safetensors_header, store, trust
 from .facts import Model, ModelFile
 from .notes import Checksum, Lock, Stamp, Stamps
@@ -208,7 +209,12 @@ def _all_statuses(models: Sequence[Model]) -> tuple[list[ModelStatus], list[Miss
 
 
 def _missing(statuses: Sequence[ModelStatus]) -> Iterator[MissingRequirement]:
-    absent, there = [each for each in statuses if each.missing], [each for each in statuses if not each.missing]
+    trained = [each for each in statuses if each.missing and each.model.folder]
+    for each in trained:
+        names = ", ".join(file.path for file in each.missing)
+        yield MissingRequirement(what=f"{each.folder} lacks {names}.", hint=_hint(each.model), kind="weights")
+    absent = [each for each in statuses if each.missing and not each.model.folder]
+    there = [each for each in statuses if not each.missing]
     if absent:
         sizes = ", ".join(
             f"{each.model.label} ({size_text(sum(file.size for file in each.missing))}, {each.model.licence.title})"
@@ -245,6 +251,8 @@ def broken(model: Model, problems: Problems) -> Failure:
 
 def _hint(model: Model) -> str:
     """The fix for damaged weights."""
+    if model.folder:
+        return f"Copy the folder again from where it was trained, or leave {setting('weights')} empty."
     if store.is_studios(model):
         return f"Replace the file, or clear {store.studio_setting()} to use downloaded weights."
     return store.download_command(model)

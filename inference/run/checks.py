@@ -6,7 +6,7 @@ import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ..common import devices
 from ..common.failures import ClipError, Failure
@@ -20,6 +20,7 @@ from ..contract.untrusted import read_bytes
 from ..estimators import requirements
 from ..estimators.base import EstimatorInfo
 from ..media.clip import Clip
+from ..models import trained
 
 _SAME_ASPECT = 0.01
 """Largest relative difference of the aspects of a camera's images and a clip that are taken for one."""
@@ -148,8 +149,21 @@ def warn_of_little_room(folder: Path, needed: float, emit: Callable[[events.Even
         )
 
 
-def resolve_parameters(info: EstimatorInfo, given: dict[str, Any]) -> dict[str, Any]:
-    """Every parameter that an estimator declares, with its value in the job or its default.
+class Declares(Protocol):
+    """What has parameters: an estimator, or the recipe of a training."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]: ...
+
+
+def resolve_parameters(info: Declares, given: dict[str, Any], *, who: str = "The estimator") -> dict[str, Any]:
+    """Every parameter that an estimator declares, with its value in the job or its default; `who` begins a message.
 
     Raises
     ------
@@ -160,11 +174,11 @@ def resolve_parameters(info: EstimatorInfo, given: dict[str, Any]) -> dict[str, 
     for name in given:
         if name not in declared:
             has = f"it has {', '.join(sorted(declared))}" if declared else "it has none"
-            raise Failure(exit_codes.USAGE, f"The estimator {info.name} has no parameter '{name}'; {has}.")
+            raise Failure(exit_codes.USAGE, f"{who} {info.name} has no parameter '{name}'; {has}.")
     return {name: _checked(given[name], p, info) if name in given else p.default for name, p in declared.items()}
 
 
-def parse_parameters(info: EstimatorInfo, texts: list[str]) -> dict[str, Any]:
+def parse_parameters(info: Declares, texts: list[str]) -> dict[str, Any]:
     """Parse ``NAME=VALUE`` texts into values of the declared types; `resolve_parameters` checks the rest."""
     declared = {parameter.name: parameter for parameter in info.parameters}
     values: dict[str, Any] = {}
@@ -182,7 +196,7 @@ def _typed(text: str, parameter: Parameter) -> Any:
         if text.lower() in _TRUE + _FALSE:
             return text.lower() in _TRUE
     elif kind is str:
-        return _folder(text) if parameter.depth_sequence else text
+        return _folder(text, parameter)
     else:
         try:
             return kind(text)
@@ -191,7 +205,7 @@ def _typed(text: str, parameter: Parameter) -> Any:
     raise Failure(exit_codes.USAGE, f"{setting(parameter.name)} must be {_kind(parameter)}, not '{text}'.")
 
 
-def _checked(value: object, parameter: Parameter, info: EstimatorInfo) -> object:
+def _checked(value: object, parameter: Parameter, info: Declares) -> object:
     kind = type(parameter.default)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
@@ -208,18 +222,21 @@ def _checked(value: object, parameter: Parameter, info: EstimatorInfo) -> object
         bounds = [f"at least {parameter.minimum:g}"] if parameter.minimum is not None else []
         bounds += [f"at most {parameter.maximum:g}"] if parameter.maximum is not None else []
         raise Failure(exit_codes.USAGE, f"{name} must be {' and '.join(bounds)}, not {value}.")
-    return _folder(value) if parameter.depth_sequence and isinstance(value, str) else value
+    return _folder(value, parameter) if isinstance(value, str) else value
 
 
-def _folder(text: str) -> str:
-    """The folder of a depth sequence, absolute; empty for none."""
+def _folder(text: str, parameter: Parameter) -> str:
+    """A text as it is, or a folder, absolute; the folder's own record names it as well. Empty for none."""
+    if not text or not (parameter.depth_sequence or parameter.folder):
+        return text
     path = Path(text).absolute()
-    return str(path.parent if path.name == depth_sequence.SIDECAR else path) if text else ""
+    record = depth_sequence.SIDECAR if parameter.depth_sequence else trained.RECORD
+    return str(path.parent if path.name == record else path)
 
 
 def _kind(parameter: Parameter) -> str:
     if parameter.choices:
         return f"one of {', '.join(parameter.choices)}"
-    if parameter.depth_sequence:
+    if parameter.depth_sequence or parameter.folder:
         return "a folder"
     return {bool: "yes or no", int: "a whole number", float: "a number", str: "a text"}[type(parameter.default)]

@@ -13,13 +13,13 @@ from ..models import store
 from . import device, memory, resolution
 from .execution.plan import Plan
 from .networks import Networks, load
-from .parameters import Settings, Shot
+from .parameters import Settings, Shot, network
 from .placement import Placement
-from .weights import DEPTHCRAFTER, SVD
+from .weights import SVD
 
 
-def placement(shot: Shot, settings: Settings, *, who: str, guided: bool = False) -> Placement:
-    """The networks for a shot; `who` is the name of the estimator or stage, for messages.
+def placement(shot: Shot, settings: Settings, *, estimator: str, who: str, guided: bool = False) -> Placement:
+    """The networks for a shot of an estimator; `who` is the name of it or of its stage, for messages.
 
     Raises
     ------
@@ -28,7 +28,8 @@ def placement(shot: Shot, settings: Settings, *, who: str, guided: bool = False)
     """
     torch_device, dtype = device.choose(settings.device, settings.precision)
     shot.progress("load", "Loading the networks", 0, 1)
-    networks = _networks(store.folder(DEPTHCRAFTER), store.folder(SVD), dtype)
+    depth = store.folder(network(settings.weights, estimator=estimator))
+    networks = _networks(depth, store.folder(SVD), dtype)
     shot.check()
     width, height = resolution.network_size(shot.frames.width, shot.frames.height)
     case = memory.Case(
@@ -59,9 +60,9 @@ def forget() -> None:
 
 
 @functools.lru_cache(maxsize=1)
-def _networks(depthcrafter: Path, svd: Path, dtype: torch.dtype) -> Networks:
+def _networks(depth: Path, svd: Path, dtype: torch.dtype) -> Networks:
     """The networks in host memory, loaded once for all shots of a job."""
-    return load(depthcrafter, svd, dtype=dtype)
+    return load(depth, svd, dtype=dtype)
 
 
 def _fitting(case: memory.Case, settings: Settings, networks: Networks, torch_device: torch.device, who: str) -> Plan:

@@ -113,10 +113,8 @@ class Networks:
         return self
 
 
-def load(
-    depthcrafter: Path, svd: Path, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
-) -> Networks:
-    """Read the networks from their folders: DepthCrafter's UNet, and the rest from Stable Video Diffusion's repository.
+def load(depth: Path, svd: Path, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Networks:
+    """Read the networks from their folders: a depth UNet, and the rest from Stable Video Diffusion's repository.
 
     Raises
     ------
@@ -124,7 +122,7 @@ def load(
         MISSING: a file is not there, is broken, or belongs to another network; the message names file and tensor.
     """
     files = {
-        "unet": (depthcrafter / "config.json", depthcrafter / "diffusion_pytorch_model.safetensors"),
+        "unet": (depth / "config.json", unet_file(depth)),
         "vae": (svd / "vae" / "config.json", svd / "vae" / "diffusion_pytorch_model.fp16.safetensors"),
         "image_encoder": (svd / "image_encoder" / "config.json", svd / "image_encoder" / "model.fp16.safetensors"),
     }
@@ -140,6 +138,12 @@ def load(
     with _config_errors(path):
         scheduler = EulerDiscreteScheduler.from_config(facts)
     return Networks(**found, scheduler=scheduler).prepared(device, dtype)
+
+
+def unet_file(folder: Path) -> Path:
+    """The weights of a UNet in its folder: in the precision that they were trained in, or else in half of it."""
+    names = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors")
+    return next((folder / name for name in names if (folder / name).exists()), folder / names[0])
 
 
 def random_networks(

@@ -13,6 +13,22 @@ from typing import Any, Protocol
 from ..common.failures import Failure
 from ..contract import exit_codes
 from ..contract.catalogue import Parameter
+from ..models import trained
+from ..models.facts import Model
+from .weights import DEPTHCRAFTER
+
+NETWORK = (
+    Parameter(
+        name="weights",
+        default="",
+        folder=True,
+        advanced=True,
+        description="Folder of a network that was trained with Fathom, which replaces the released one.",
+    ),
+)
+"""Which network."""
+_ALSO = {"stereodiff": ("depthcrafter",)}
+"""Other estimators whose networks serve one as well."""
 
 WINDOWS = (
     Parameter(
@@ -83,8 +99,9 @@ COMPUTING = (
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The values of `WINDOWS` and `COMPUTING`."""
+    """The values of `NETWORK`, `WINDOWS` and `COMPUTING`."""
 
+    weights: str
     window: int
     overlap: int
     noise_augmentation: float
@@ -121,6 +138,19 @@ class Shot(Protocol):
 
     @property
     def warn(self) -> Callable[[str], None]: ...
+
+
+def network(weights: str, *, estimator: str) -> Model:
+    """The depth network of a run: the one in the folder `weights`, or, where that is empty, the released one.
+
+    StereoDiff takes networks that were trained for DepthCrafter, whose network its paper takes.
+
+    Raises
+    ------
+    Failure
+        USAGE: see `trained.model`.
+    """
+    return trained.model(weights, networks=(estimator, *_ALSO.get(estimator, ()))) if weights else DEPTHCRAFTER
 
 
 def check_window(window: int, overlap: int) -> None:

@@ -57,7 +57,7 @@ def test_the_zip_holds_the_product_and_nothing_of_its_development(package):
     tops = {name.split("/")[0] for name in names}
     assert tops >= PARTS and tops <= PARTS | {"README.md", "CHANGELOG.md"}
     shipped = sorted(name for name in names if name.startswith("requirements/"))
-    assert shipped == [f"requirements/{name}.txt" for name in ("full", "light", "mattes", "torch")]
+    assert shipped == [f"requirements/{name}.txt" for name in ("full", "light", "mattes", "torch", "training")]
     assert "docs/README.md" in names, "the preferences open it"
     assert not [name for name in names if "__pycache__" in name or "/." in name or name.startswith(".")]
     assert sum(info.file_size for info in zipfile.ZipFile(package).infolist()) < 5_000_000

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from ...contract.catalogue import Parameter, Preset, presets
 from ...video_diffusion import parameters
+from ...video_diffusion.parameters import network
 from ...video_diffusion.weights import DEPTHCRAFTER, SVD
 from ..base import Cost, EstimatorInfo, Shot, ShotResult
 
@@ -54,9 +58,19 @@ INFO = EstimatorInfo(
             advanced=True,
             description="Cross-fade windows over their overlap; off: the mean of both.",
         ),
+        *parameters.NETWORK,
         *parameters.COMPUTING,
     ),
 )
+
+
+def info_for(parameters: dict[str, Any], *, has_mattes: bool = False) -> EstimatorInfo:
+    """The facts of a run with these parameters; see `estimators.base`."""
+    if not parameters["weights"]:
+        return INFO
+    model = network(parameters["weights"], estimator=INFO.name)
+    own = f"Weights: {model.licence.title}; Stable Video Diffusion's under its community license"
+    return replace(INFO, models=(model, SVD), licence=own)
 
 
 def estimate(shot: Shot) -> ShotResult:

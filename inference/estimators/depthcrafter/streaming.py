@@ -37,7 +37,9 @@ def estimate_shot(shot: Shot) -> ShotResult:
     settings = Settings(**shot.parameters)
     check_window(settings.window, settings.overlap)
     if len(shot.finished) < len(shot.frames):
-        placement = loading.placement(shot, settings, who="DepthCrafter", guided=settings.guidance > 1)
+        placement = loading.placement(
+            shot, settings, estimator="depthcrafter", who="DepthCrafter", guided=settings.guidance > 1
+        )
         Stream(shot, settings, placement).run()
     return ShotResult()
 

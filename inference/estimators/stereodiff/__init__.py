@@ -105,6 +105,7 @@ INFO = EstimatorInfo(
             description="Share of the nearest and farthest values that the shot's value range leaves out; 0: none.",
         ),
         *shared.WINDOWS,
+        *shared.NETWORK,
         *shared.COMPUTING,
     ),
 )

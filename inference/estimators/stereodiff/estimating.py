@@ -101,7 +101,7 @@ def phases(shot: Shot) -> tuple[Phase, ...]:
         if missing:
             if _has_one_memory(_device(settings)):
                 batches.forget()
-            placement = loading.placement(working, settings, who=_SECOND)
+            placement = loading.placement(working, settings, estimator="stereodiff", who=_SECOND)
             stage2.save_windows(Refinement(working, settings, found, placement), working, missing)
         return [path for path in (stage2.window_file(shot, index) for index in units) if path.exists()]
 
@@ -151,7 +151,7 @@ def _sequence_prior(shot: Shot, settings: Settings) -> SequenceMaps:
 
 
 def _refine(shot: Shot, settings: Settings, prior: Prior) -> None:
-    placement = loading.placement(shot, settings, who=_SECOND)
+    placement = loading.placement(shot, settings, estimator="stereodiff", who=_SECOND)
     Refinement(shot, settings, prior, placement).run()
     if settings.matches and placement.device.type != "cpu":  # the next shot starts with the pair network
         placement.leave()

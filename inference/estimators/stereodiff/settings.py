@@ -14,7 +14,8 @@ from ...contract.depth_sequence import DepthSequence
 from ...contract.hints import setting
 from ...models.facts import Licence, Model, ModelFile
 from ...video_diffusion import parameters as shared
-from ...video_diffusion.parameters import check_window
+from ...video_diffusion.parameters import check_window, network
+from ...video_diffusion.weights import DEPTHCRAFTER
 from ..base import EstimatorInfo
 
 REFINE_SIGMA = 2.269116
@@ -116,6 +117,9 @@ def facts_for(info: EstimatorInfo, parameters: dict[str, Any]) -> EstimatorInfo:
     settings = Settings(**parameters)
     settings.check()
     facts = info.chosen(parameters)
+    if settings.weights and settings.refines:
+        own = network(settings.weights, estimator=info.name)
+        facts = replace(facts, models=tuple(own if model == DEPTHCRAFTER else model for model in facts.models))
     return _refining(facts, depth_sequence.load(settings.stage1_from)) if settings.stage1_from else facts
 
 

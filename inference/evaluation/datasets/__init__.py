@@ -19,7 +19,7 @@ def open_clips(root: str | Path, layout: str, *, rendering: str = "clean") -> li
     GroundTruthError
         The folder is not in that layout; the message says what it should hold.
     """
-    from . import bonn, folder, kitti, nyu, scannet, sintel
+    from . import bonn, dynamic_replica, folder, kitti, matrix_city, nyu, scannet, sintel
 
     path = Path(root)
     if layout == "sintel":
@@ -30,5 +30,7 @@ def open_clips(root: str | Path, layout: str, *, rendering: str = "clean") -> li
         "kitti": kitti.open_clips,
         "bonn": bonn.open_clips,
         "nyu": nyu.open_clips,
+        "dynamic-replica": dynamic_replica.open_clips,
+        "matrix-city": matrix_city.open_clips,
     }
     return readers[layout](path)

@@ -73,6 +73,7 @@ def open_clip(folder: Path) -> GroundTruth:
         matrix=matrix,
         poses=poses,
         rgb_files=rgb,
+        depth_files=depth,
     )
 
 

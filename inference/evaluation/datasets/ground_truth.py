@@ -68,6 +68,8 @@ class GroundTruth:
         Camera-to-world per frame, OpenCV's axes, meters; None where unknown.
     rgb_files : tuple of Path
         The image of each frame, or empty where there are none.
+    depth_files : tuple of Path
+        The file of each frame's depth, by which a reader notices that it has changed; empty where unknown.
     read_image : callable or None
         Frame to its image, where it is not just the file's content; see `image`.
     """
@@ -80,6 +82,7 @@ class GroundTruth:
     matrix: NDArray[np.float64] | None = None
     poses: tuple[NDArray[np.float64] | None, ...] = ()
     rgb_files: tuple[Path, ...] = ()
+    depth_files: tuple[Path, ...] = ()
     read_image: ImageReader | None = None
 
     def __post_init__(self) -> None:
@@ -133,6 +136,7 @@ class GroundTruth:
             read_flow=None if self.read_flow is None else flow,
             poses=tuple(self.poses[index] for index in chosen),
             rgb_files=tuple(self.rgb_files[index] for index in chosen) if self.rgb_files else (),
+            depth_files=tuple(self.depth_files[index] for index in chosen) if self.depth_files else (),
             read_image=None if image is None else lambda index: image(chosen[index]),
         )
 

@@ -37,7 +37,7 @@ from ...contract import own_files, records
 from ...contract.untrusted import read_text
 from .ground_truth import GroundTruth, GroundTruthError
 
-LAYOUTS = ("folder", "sintel", "scannet", "kitti", "bonn", "nyu")
+LAYOUTS = ("folder", "sintel", "scannet", "kitti", "bonn", "nyu", "dynamic-replica", "matrix-city")
 _NOTE, _FRAMES = "clip.json", "rgb"
 _NAMES = own_files.Names((_NOTE, f"{_FRAMES}/#####.png"))
 _ASPECT = 0.1

@@ -15,7 +15,7 @@
     work: somewhere               # clips and estimates are kept here (default: the suite's name, beside it)
     sets:
       - name: Bonn
-        layout: bonn              # folder, sintel, scannet, kitti, bonn or nyu
+        layout: bonn              # one of `protocols.LAYOUTS`
         truth: /data/bonn         # or on the command line: --data Bonn=/data/bonn
         only: [rgbd_bonn_balloon] # names of clips (default: all that the protocol measures)
         masks: /data/bonn_masks   # masks of dynamic objects, for ground truth without any
@@ -48,6 +48,7 @@ from typing import Any
 
 import numpy as np
 
+from ...common import yaml_file
 from ...contract import records
 from ...contract.camera import Camera, Pose
 from ...contract.job import SMALLEST_SIZE
@@ -60,8 +61,8 @@ from ..datasets.ground_truth import GroundTruth
 FLAT = "one depth for a shot"
 """Name of the row of `Suite.flat` in tables."""
 SHIPPED = Path(__file__).resolve().parent
-_LARGEST, _DEEPEST, _LONGEST = 1 << 16, 16, 4096
-"""Limits of a suite's file: characters, levels of nesting, characters of a text in it."""
+_LARGEST = 1 << 16
+"""Most characters of a suite's file."""
 _MOST_RUNS = 1000
 KINDS = ("unknown", "lens", "path")
 
@@ -158,7 +159,10 @@ def load(name: str | Path, *, data: Mapping[str, str] | None = None, work: str =
         raise SuiteError(
             f"{path} has {len(text)} characters, too many for a suite; see the ones that come with Fathom."
         )
-    data_read = _parsed(text, path)
+    try:
+        data_read = yaml_file.parse(text, path, what="a suite")
+    except RecordError as error:
+        raise SuiteError(str(error)) from error
     if not isinstance(data_read, dict):
         raise SuiteError(f"{path} is not a suite but {type(data_read).__name__}; see the ones that come with Fathom.")
     strange = next((key for key in data_read if not isinstance(key, str)), None)
@@ -172,25 +176,6 @@ def load(name: str | Path, *, data: Mapping[str, str] | None = None, work: str =
     place = Path.cwd() / path.name if own else path.absolute()
     suite = replace(suite, file=str(place), work=str(Path(work).absolute()) if work else suite.work)
     return _checked(_with_data(suite, data or {}))
-
-
-def _parsed(text: str, path: Path) -> Any:
-    """The content of a file, by YAML's safe loader and without aliases, which can expand to any size."""
-    import yaml
-
-    try:
-        depth = 0
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            if isinstance(event, yaml.AliasEvent):
-                raise SuiteError(f"{path} has a YAML alias (*); write its content out.")
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > _DEEPEST or (isinstance(event, yaml.ScalarEvent) and len(event.value) > _LONGEST):
-                raise SuiteError(f"{path} is nested too deeply, or has too long a text, for a suite; shorten it.")
-        return yaml.safe_load(text)
-    except SuiteError:
-        raise
-    except (ValueError, TypeError, OverflowError, yaml.YAMLError) as error:  # also for invalid numbers and dates
-        raise SuiteError(f"{path} cannot be read as YAML ({' '.join(str(error).split())}); correct it.") from error
 
 
 def _with_data(suite: Suite, data: Mapping[str, str]) -> Suite:

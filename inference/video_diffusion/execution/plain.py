@@ -28,6 +28,13 @@ def predict(
 ) -> Tensor:
     """The UNet's output for one window, as of `unet.predict`; the plan is ignored."""
     check()
+    return forward(unet, latents, video_latents, embeddings, added_ids=added_ids, timestep=timestep)
+
+
+def forward(
+    unet: Any, latents: Tensor, video_latents: Tensor, embeddings: Tensor, *, added_ids: Tensor, timestep: Tensor
+) -> Tensor:
+    """As `predict`, in whatever mode gradients are: this is what a training differentiates."""
     frames = len(latents)
     dtype = unet.conv_in.weight.dtype
     sample = torch.cat([latents.to(dtype), video_latents.to(dtype)], dim=1)
