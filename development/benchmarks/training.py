@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--clips", metavar="DIR", type=Path, help="rendered clips (default: eight are rendered)")
     parser.add_argument("--work", metavar="DIR", type=Path, default=ROOT / "build" / "training-benchmark")
     parser.add_argument("--autoencoder-steps", type=int, default=400)
-    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--figure", metavar="FILE", type=Path, help="also draw the curves")
     options = parser.parse_args()
     if options.count:
@@ -181,7 +181,7 @@ def values(**more: object) -> dict[str, object]:
         "width": WIDTH,
         "height": HEIGHT,
         "shortest": 1,
-        "longest": FRAMES // 2,
+        "longest": FRAMES // 4,
         "largest_stride": 1,
         "smallest_crop": 1.0,
         "flip": 0.0,
@@ -211,10 +211,10 @@ def train_autoencoder(vae: torch.nn.Module, settings: recipe.Settings, clips: li
     images, maps = 2 * torch.cat(pool) - 1, 2 * torch.cat(kinds) - 1
     random = torch.Generator().manual_seed(0)
     for step in range(steps):
-        some, others = (torch.randint(len(images), (4,), generator=random) for _ in range(2))
+        some, others = (torch.randint(len(images), (2,), generator=random) for _ in range(2))
         batch = torch.cat([images[some], maps[others]])
         posterior = vae.encode(batch).latent_dist
-        decoded = vae.decode(posterior.sample(random), num_frames=4).sample
+        decoded = vae.decode(posterior.sample(random), num_frames=2).sample
         # a weak pull to the standard normal distribution keeps the latents' scale
         value = (decoded - batch).abs().mean() + 1e-4 * posterior.kl().mean() / batch[0].numel()
         optimizer.zero_grad()
@@ -232,7 +232,7 @@ def train_autoencoder(vae: torch.nn.Module, settings: recipe.Settings, clips: li
 
 def train(listed: Path, unet: Path, output: Path, *, steps: int) -> None:
     """Train by the command line, as everybody does."""
-    own = values(steps=steps, save_every=max(1, steps // 3), validate_every=max(1, steps // 4))
+    own = values(steps=steps, save_every=steps, validate_every=max(1, steps // 3))
     words = [word for name, value in own.items() for word in ("--parameter", f"{name}={value}")]
     command = [sys.executable, "-m", "inference", "train", "depthcrafter", "--stage", "1", "--data", str(listed)]
     subprocess.run([*command, "--from", str(unet), "--output", str(output), *words], check=True, cwd=ROOT)

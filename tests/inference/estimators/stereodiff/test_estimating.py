@@ -176,7 +176,7 @@ def test_the_second_stage_gets_the_networks_that_are_asked_for(tmp_path, monkeyp
     Estimate(tmp_path, precision="fp32")()
     ((found, named),) = asked
     assert (found.window, found.decode_chunk, found.device, found.precision) == (4, 3, "cpu", "fp32")
-    assert named == {"who": "StereoDiff's second stage"}
+    assert named == {"estimator": "stereodiff", "who": "StereoDiff's second stage"}
 
 
 def in_pieces(folder, *, twice=False, **changed):
