@@ -37,7 +37,7 @@ POINT_RADIUS = 0.7
 
 WITHOUT_SUBJECT, SUBJECT_ONLY, ONE_MESH = "Without Subject", "Subject Only", "One Mesh"
 
-VIEWPORT_POINTS = 160_000
+VIEWPORT_POINTS = 120_000
 """Points that two cores displace in about a twentieth of a second."""
 
 

@@ -79,17 +79,21 @@ def cells(tree: bpy.types.NodeTree, columns: Socket, rows: Socket) -> Cells:
 
 def neighbor(tree: bpy.types.NodeTree, points: Cells, across: Any, up: Any) -> Socket:
     """Index of the point so many columns and rows on, or of the last one that way."""
+    ways = {"Across": across, "Up": up}
+    ways = {name: by for name, by in ways.items() if isinstance(by, Socket) or by}
 
     def body(group: bpy.types.NodeTree, inputs: Any) -> dict[str, tuple[str, Socket]]:
         column, row = (
             _clamped(group, nodes.math(group, "ADD", inputs[at], inputs[by]), inputs[count])
+            if by in ways
+            else inputs[at]
             for at, by, count in (("Column", "Across", "Columns"), ("Row", "Up", "Rows"))
         )
         return {"Index": ("Int", nodes.math(group, "MULTIPLY_ADD", column, inputs["Rows"], row))}
 
-    given = {"Columns": points.columns, "Rows": points.rows, "Column": points.column, "Row": points.row}
-    given |= {"Across": across, "Up": up}
-    return call(tree, "neighbor", "Neighbor", {key: ("Float", value) for key, value in given.items()}, body)["Index"]
+    given = {"Columns": points.columns, "Rows": points.rows, "Column": points.column, "Row": points.row, **ways}
+    asked = {key: ("Float", value) for key, value in given.items()}
+    return call(tree, f"neighbor/{' '.join(ways)}", "Neighbor", asked, body)["Index"]
 
 
 def mark(tree: bpy.types.NodeTree, geometry: Socket, points: Cells, *, cut: Socket, width: Socket) -> Socket:
