@@ -32,6 +32,9 @@ LEVELS = (0.125, 0.25, 0.5, 1.0)
 _HALVED_FROM = (4.0, 12.0, 28.0)
 """Radii in pixels from which on the resolution is halved once, twice and three times."""
 
+_STEPS = dict(zip(LEVELS, (1, 2, 3, 3)))
+"""Of these the ones that a level has: a small one is not halved as often before the largest is."""
+
 _LEAST = 1e-4
 """Of weights that are divided by."""
 
@@ -74,10 +77,11 @@ def blurred(
             own = {"Image": image, "Alpha": alpha, "Share": shares[at], "Behind": behinds[at], "Common": common}
             if levels[at]:
                 own |= {"Radius": radii[abs(levels[at])], **lens}
-                node = compositor_nodes.part(group, "Blurred Layer", _build_layer, {**own, **under})
+                steps = _STEPS[abs(levels[at])]
+                build = partial(_build_layer, steps=steps)
+                node = compositor_nodes.part(group, f"Blurred Layer {steps}", build, {**own, **under})
             else:
-                build = partial(_build_layer, is_sharp=True)
-                node = compositor_nodes.part(group, "Sharp Layer", build, {**own, **under})
+                node = compositor_nodes.part(group, "Sharp Layer", _build_layer, {**own, **under})
             under = {f"Under {name}": nodes.output_of(node, name) for name in ("Light", "Alpha", "Through")}
         return under
 
@@ -104,7 +108,7 @@ def blurred(
     return compositor_nodes.set_alpha(group, light, seen, mode="REPLACE_ALPHA")
 
 
-def _build_layer(group: bpy.types.NodeTree, *, is_sharp: bool = False) -> None:
+def _build_layer(group: bpy.types.NodeTree, *, steps: int = 0) -> None:
     """A layer, blurred and laid over what is under it: light, its alpha, and how much passes from behind it all.
 
     *Image* and *Alpha* are the whole image's, *Share* and *Behind* how much of each pixel is in the layer and behind
@@ -118,8 +122,8 @@ def _build_layer(group: bpy.types.NodeTree, *, is_sharp: bool = False) -> None:
     light = compositor_nodes.multiply_color(group, inputs["Image"], inputs["Share"])
     alpha = do("MULTIPLY", inputs["Share"], inputs["Alpha"])
     share, behind = inputs["Share"], inputs["Behind"]
-    if not is_sharp:
-        light, parts = _both_blurred(group, inputs, light, share, behind, alpha)
+    if steps:  # else it is sharp
+        light, parts = _both_blurred(group, inputs, steps, light, share, behind, alpha)
         share = compositor_nodes.channel(group, parts, "Red")
         behind, alpha = (nodes.output_of(share.node, name) for name in ("Green", "Blue"))
     whole = do("ADD", share, behind)
@@ -144,7 +148,7 @@ def _build_over(group: bpy.types.NodeTree) -> None:
         group, ("Under Alpha", "Under Through", "Common", "Alpha"), ("Under Light", "Light")
     )
     do = partial(nodes.math, group)
-    _, larger = _steps(group, inputs["Common"])
+    _, larger = _steps(group, inputs["Common"], _STEPS[LEVELS[1]])
     covered = do("SUBTRACT", 1.0, inputs["Under Through"])
     parts = compositor_nodes.combine_color(group, inputs["Under Alpha"], covered, 0.0)
     light, parts = (compositor_nodes.scaled(group, each, larger) for each in (inputs["Under Light"], parts))
@@ -165,14 +169,8 @@ def _build_continued(group: bpy.types.NodeTree) -> None:
     seen = do("SUBTRACT", 1.0, hidden)
     light = compositor_nodes.multiply_color(group, inputs["Light"], seen)
     weighted = do("MULTIPLY", seen, inputs["Alpha"])
-    light, parts = _both_blurred(
-        group,
-        {**{name: inputs[name] for name in ("Bokeh", "Radius", "Longest")}, "Common": 0.0},
-        light,
-        seen,
-        weighted,
-        0.0,
-    )
+    lens = {name: inputs[name] for name in ("Bokeh", "Radius", "Longest")} | {"Common": 0.0}
+    light, parts = _both_blurred(group, lens, _STEPS[LEVELS[-1]], light, seen, weighted, 0.0)
     share = compositor_nodes.channel(group, parts, "Red")
     gain = do("DIVIDE", hidden, do("MAXIMUM", share, _LEAST))
     found = do("MULTIPLY", do("GREATER_THAN", share, _LEAST), hidden)
@@ -185,34 +183,35 @@ def _build_continued(group: bpy.types.NodeTree) -> None:
     nodes.feed(outputs["Alpha"], do("MULTIPLY_ADD", inputs["Alpha"], kept, alpha))
 
 
-def _both_blurred(group: bpy.types.NodeTree, inputs: Any, light: Socket, *weights: Any) -> list[Socket]:
+def _both_blurred(group: bpy.types.NodeTree, inputs: Any, steps: int, light: Socket, *weights: Any) -> list[Socket]:
     """An image and its weights, blurred alike."""
     lens = {name: inputs[name] for name in ("Bokeh", "Radius", "Common", "Longest")}
     both = (light, compositor_nodes.combine_color(group, *weights))
-    made = (compositor_nodes.part(group, "Bokeh at Its Size", _build_blur, {"Image": each, **lens}) for each in both)
+    name, build = f"Bokeh at Its Size {steps}", partial(_build_blur, count=steps)
+    made = (compositor_nodes.part(group, name, build, {"Image": each, **lens}) for each in both)
     return [nodes.output_of(node, "Image") for node in made]
 
 
-def _build_blur(group: bpy.types.NodeTree) -> None:
+def _build_blur(group: bpy.types.NodeTree, *, count: int) -> None:
     """An image blurred by a radius at the resolution that suits that, and then at that of another radius."""
     nodes.interface_output(group, "Image", "Color")
     inputs, outputs = compositor_nodes.plain_inputs(group, ("Radius", "Common", "Longest"), ("Image", "Bokeh"))
-    steps, whole = _steps(group, inputs["Radius"])
+    steps, whole = _steps(group, inputs["Radius"], count)
     image = inputs["Image"]
     for step in steps:  # one after the other, each the mean of four pixels
         nothing = (0.0, 0.0, 0.0, 0.0)
         image = compositor_nodes.add_color(group, compositor_nodes.scaled(group, image, step), nothing)
     radius, longest = (nodes.math(group, "DIVIDE", inputs[name], whole) for name in ("Radius", "Longest"))
     image = compositor_nodes.bokeh_blur(group, image, inputs["Bokeh"], radius, longest)
-    _, common = _steps(group, inputs["Common"])
+    _, common = _steps(group, inputs["Common"], _STEPS[LEVELS[1]])
     nodes.feed(outputs["Image"], compositor_nodes.scaled(group, image, nodes.math(group, "DIVIDE", whole, common)))
 
 
-def _steps(group: bpy.types.NodeTree, radius: Socket) -> tuple[list[Socket], Socket]:
+def _steps(group: bpy.types.NodeTree, radius: Socket, count: int) -> tuple[list[Socket], Socket]:
     """By what the resolution is multiplied step by step for a radius, and what brings it back."""
     steps: list[Socket] = []
     whole: Any = 1.0
-    for least in _HALVED_FROM:
+    for least in _HALVED_FROM[:count]:
         is_large = nodes.math(group, "GREATER_THAN", radius, least - 1e-3)
         steps.append(nodes.math(group, "MULTIPLY_ADD", is_large, -0.5, 1.0))
         whole = nodes.math(group, "MULTIPLY", whole, nodes.math(group, "ADD", is_large, 1.0))
