@@ -59,6 +59,8 @@ def test_the_zip_holds_the_product_and_nothing_of_its_development(package):
     shipped = sorted(name for name in names if name.startswith("requirements/"))
     assert shipped == [f"requirements/{name}.txt" for name in ("full", "light", "mattes", "torch", "training")]
     assert "docs/README.md" in names, "the preferences open it"
+    pictures = [name for name in names if name.startswith("docs/") and not name.endswith(".md")]
+    assert not pictures, "they are a third of its size, and the preferences open the pages as text"
     assert not [name for name in names if "__pycache__" in name or "/." in name or name.startswith(".")]
     assert sum(info.file_size for info in zipfile.ZipFile(package).infolist()) < 5_000_000
 
