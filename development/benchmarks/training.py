@@ -223,7 +223,7 @@ def train_autoencoder(vae: torch.nn.Module, settings: recipe.Settings, clips: li
         optimizer.step()
         schedule.step()
         if (step + 1) % 100 == 0:
-            error = float((decoded - batch).abs().mean()) / 2
+            error = float((decoded - batch).detach().abs().mean()) / 2
             print(f"autoencoder, step {step + 1} of {steps}: mean error {error:.3f}", flush=True)
     with torch.no_grad():
         latents: Tensor = vae.encode(maps[:: max(1, len(maps) // 32)]).latent_dist.mode()
