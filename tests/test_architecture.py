@@ -117,7 +117,6 @@ MAY_BE_SHORT = {
     "inference/media/icc.py": "the reader of a file format, as tiff is",
     "inference/media/repeats.py": "a question of its own to a clip, with its own reasons",
     "inference/models/package_file.py": "weights out of a package, apart from those of servers",
-    "inference/training/validation.py": "how a model is measured, apart from the loop that trains it",
     "panels/parameters.py": "property groups, which are no list of estimators",
     "scene/viewing/color_maps.py": "tables of colors and their formula, apart from the GPU",
     "panels/weights.py": "the weights are a topic of their own beside the packages",

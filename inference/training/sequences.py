@@ -245,7 +245,7 @@ def _part(sequence: Excerpt, shape: tuple[int, ...], size: tuple[int, int]) -> t
 
 def _recolored(image: NDArray[np.uint8], sequence: Excerpt) -> NDArray[np.float32]:
     """An image [H, W, 3] as float32, 0 to 1, with the sequence's brightness, contrast and saturation."""
-    values = image.astype(np.float32) / 255
+    values = image.astype(np.float32) / np.float32(255)
     if (sequence.brightness, sequence.contrast, sequence.saturation) == (1, 1, 1):
         return values
     gray = (values @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]

@@ -128,8 +128,10 @@ def test_the_compositors_scale_follows_the_next_rig(listed):
     call("build_camera")
     call("add_compositing_fog")
     tree = compositor_nodes.find_scene_tree(bpy.context.scene)
-    (curve,) = tree.animation_data.drivers
-    assert curve.driver.variables[0].targets[0].id["fathom_kind"] == "rig"
+    drivers = [curve.driver for curve in tree.animation_data.drivers]
+    followed = [target.id for driver in drivers for variable in driver.variables for target in variable.targets]
+    assert all(driver.is_valid for driver in drivers)
+    assert all(followed) and "rig" in [block.get("fathom_kind") for block in followed]
 
 
 def seen(frame):
