@@ -137,6 +137,7 @@ def test_torch_comes_last_from_the_index_that_is_named_and_changes_nothing_that_
     assert "filament==1.0" in done.stdout
 
 
+@pytest.mark.slow
 def test_what_is_not_as_locked_is_found(environment_python, tmp_path):
     lock = wheel_maker.lock(tmp_path / "lock.txt", wheel_maker.make(tmp_path / "shelf", "plumbline"))
     code, said = install(environment_python, lock, "--check-only")

@@ -349,11 +349,12 @@ def test_what_depth_json_says(worker, clip, tmp_path):
     assert set(facts) == {
         "schema_version", "source", "first_frame", "last_frame", "width", "height", "quantity", "unit", "confidence",
         "shots", "estimator", "parameters", "seed", "weights", "versions", "seconds", "fingerprint",
-        "size", "processing_size", "full_size", "cuts", "focal_length", "camera",
+        "size", "processing_size", "full_size", "cuts", "focal_length", "camera", "refinement",
     }  # fmt: skip
     settings = (facts["size"], facts["full_size"], facts["cuts"], facts["focal_length"])
     assert settings == (None, False, "auto", None)
     assert facts["processing_size"] == [facts["width"], facts["height"]]
+    assert facts["refinement"] == {}
     assert facts["schema_version"] == 3 and facts["seed"] == 7 and facts["seconds"] > 0
     assert (facts["first_frame"], facts["last_frame"]) == (1002, 1005)
     assert set(facts["source"]) == {

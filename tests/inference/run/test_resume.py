@@ -224,6 +224,7 @@ def _of_another_size(path):
     write_map(path, np.ones((8, 8), np.float32))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", rest_slow(["disparity.1002.exr", "confidence.1002.exr"]))
 @pytest.mark.parametrize("damage", rest_slow([_cut, _not_finite, _of_another_size]))
 def test_a_map_that_was_damaged_meanwhile_is_made_again(worker, clip, tmp_path, helpers, damage, name):

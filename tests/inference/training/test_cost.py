@@ -14,6 +14,7 @@ def costs(golden, stage=1, **values):
     return cost.of(settings, unet=golden["config"]["unet"])
 
 
+@pytest.mark.slow
 def test_less_is_trained_and_held_in_the_later_stages(golden):
     temporal, spatial = (costs(golden, stage) for stage in (2, 3))
     assert temporal.trained + spatial.trained == temporal.parameters

@@ -114,6 +114,7 @@ def test_shots_are_estimated_apart(crafter, cut_clip, tmp_path):
     assert [(s.first_frame, s.last_frame) for s in load(tmp_path / "depth").shots] == [(1, 15), (16, 30)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     rest_slow(

@@ -39,6 +39,7 @@ def test_frames_that_cannot_be_placed(take, make, tmp_path, monkeypatch):
     assert refused.reason == "It fails at frame 1." and refused.supported == (5, COUNT)
 
 
+@pytest.mark.slow
 def test_frames_in_which_the_solve_follows_something_else(take, make, tmp_path, monkeypatch):
     images, poses = take
     given = replace(make.shot(images, tmp_path).shot, camera=make.camera(poses))
