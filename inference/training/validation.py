@@ -13,12 +13,13 @@ from ..contract import events, exit_codes
 from ..evaluation.accuracy.metrics import MetricsError
 from ..evaluation.datasets.ground_truth import GroundTruthError
 from ..evaluation.suites import run
-from ..evaluation.suites.suite import Contender, DataSet, Suite, SuiteError
+from ..evaluation.suites.suite import FLAT, Contender, DataSet, Suite, SuiteError
 from ..video_diffusion import loading
 from .data import Set
 
 MEASURES = ("absolute_relative", "delta1")
 _MODEL = "model"
+_TRAINED = "trained"
 _OF_ESTIMATE = {"depthcrafter": "steps"}
 """The parameter of an estimator that is the number of its denoising steps; StereoDiff takes one."""
 
@@ -48,7 +49,7 @@ def measured(
         own[_OF_ESTIMATE[network]] = steps
     suite = Suite(
         sets=tuple(DataSet(name=each.name, layout=each.layout, truth=each.folder, only=each.only) for each in sets),
-        estimators=(Contender(name="trained", estimator=network, parameters=own, size=size),),
+        estimators=(Contender(name=_TRAINED, estimator=network, parameters=own, size=size),),
         metrics=MEASURES,
         flat=True,
         work="estimates",
@@ -64,8 +65,8 @@ def measured(
     if failed is not None:
         raise Failure(exit_codes.FAILED, f"The held clip {failed.clip} cannot be measured: {failed.failure}")
     figures = {}
-    for prefix, name in (("", "trained"), ("flat_", None)):
-        chosen = [each for each in outcomes if (each.estimator == name) == (name is not None)]
+    for prefix, name in (("", _TRAINED), ("flat_", FLAT)):
+        chosen = [each for each in outcomes if each.estimator == name]
         for measure in MEASURES:
             values = [each.values["all"][measure] for each in chosen if each.values is not None]
             figures[f"{prefix}{measure}"] = float(np.mean([value for value in values if value is not None]))

@@ -193,6 +193,7 @@ def test_held_clips_are_measured_by_the_estimator(training, at_home):
     for line in lines:
         assert 0 < line["absolute_relative"] < 2 and 0 < line["flat_absolute_relative"] < 2
         assert 0 <= line["delta1"] <= 1
+    assert len({line["flat_absolute_relative"] for line in lines}) == 1, "a constant depth owes nothing to the model"
     assert not list(made.output.glob("validation-*"))
     assert [step for step, found in figures if "absolute_relative" in found] == [1, 2]
     assert list((made.output / output.LOG).glob("events.*"))
