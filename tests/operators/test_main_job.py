@@ -97,6 +97,7 @@ def test_a_filmed_scene_becomes_geometry(python, empty_file, tmp_path):
     assert camera.data.lens / camera.data.sensor_width == pytest.approx(FOCAL / WIDTH, rel=0.05)
 
 
+@pytest.mark.slow
 def test_a_locked_camera_is_declined_with_what_to_do(python, empty_file, tmp_path):
     film(tmp_path / "street", np.zeros(COUNT))
     with pytest.raises(RuntimeError, match="Get the weights of a learned network"):

@@ -70,6 +70,7 @@ def test_its_length_is_in_seconds_of_the_clip_or_the_scene(scene, worker):
     assert [preview.count_of(seconds, plate, scene) for seconds in (0.0, 0.001, 0.5)] == [0, 1, 25]
 
 
+@pytest.mark.slow
 def test_what_shows_a_preview_keeps_it(scene, worker):
     scene.frame_current = 12
     bpy.ops.fathom.preview_frame(count=2)

@@ -48,6 +48,7 @@ def test_the_refined_depth_is_on_the_list_where_the_depth_stood(worker, listed):
     assert len(scene.fathom.depths) == 2 and scene.fathom.active_depth == 1
 
 
+@pytest.mark.slow
 def test_other_settings_go_beside_and_a_function_does_the_same(worker, listed):
     first = refine.refine(depths.load(listed), {"smooth": 0})
     other = refine.refine(depths.load(listed, frame_offset=7), {"smooth": 0, "edge": -1.0, "long_side": 64})

@@ -115,7 +115,7 @@ def test_a_copy_elsewhere_is_relinked_while_the_first_is_still_there(tmp_path):
 
 
 @pytest.mark.parametrize("there", ["nothing", "another depth"])
-@pytest.mark.parametrize("is_saved", [True, False])
+@pytest.mark.parametrize("is_saved", rest_slow([True, False]))
 def test_a_scene_that_is_appended_to_a_file_elsewhere_keeps_its_depth(tmp_path, there, is_saved):
     folder = depth_maker.make(tmp_path / "a", camera=filmed)
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a" / "shot.blend"))

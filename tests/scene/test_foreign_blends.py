@@ -33,12 +33,23 @@ def press(names, **arguments):
     return said
 
 
-@pytest.fixture
-def built(tmp_path, empty_file):
-    """A scene with everything that is built of a depth; its folder."""
-    folder = depth_maker.make(tmp_path, camera=filmed, frames=range(1, 3))
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A file with everything that is built of a depth, which takes seconds to build, and the depth's folder."""
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    folder = depth_maker.make(tmp_path_factory.mktemp("built"), camera=filmed, frames=range(1, 3))
     bpy.ops.fathom.load_depth(directory=str(folder))
     assert press([*BUILD, *COMPOSE]) == [""] * 7
+    file = folder.parent / "built.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(file))
+    return file, folder
+
+
+@pytest.fixture
+def built(saved, empty_file):
+    """A scene with everything that is built of a depth; its folder."""
+    file, folder = saved
+    bpy.ops.wm.open_mainfile(filepath=str(file))
     return folder
 
 
@@ -73,7 +84,9 @@ def test_an_object_of_another_type_under_our_mark_is_none_of_ours(built, kind, f
     assert len(found) == 1
 
 
-@pytest.mark.parametrize("form", ["ShaderNodeTree", "GeometryNodeTree", "CompositorNodeTree", "TextureNodeTree"])
+@pytest.mark.parametrize(
+    "form", rest_slow(["ShaderNodeTree", "GeometryNodeTree", "CompositorNodeTree", "TextureNodeTree"])
+)
 def test_a_node_group_of_another_type_under_our_mark_is_none_of_ours(built, form):
     """A modifier that is given a group of another type crashes Blender 5.0."""
     for ours in [group for group in bpy.data.node_groups if group.get(tags.KIND)]:
@@ -110,7 +123,7 @@ def test_a_node_of_another_type_under_our_mark_ends_in_a_sentence_at_most(built,
 
 
 @pytest.mark.skipif(bpy.app.version >= (5, 2, 0), reason="inputs of modifiers have types there")
-@pytest.mark.parametrize("value", [None, 1, 0.5, "x", [1, 2], {"a": 1}])
+@pytest.mark.parametrize("value", rest_slow([None, 1, 0.5, "x", [1, 2], {"a": 1}], 2))
 def test_inputs_of_a_modifier_that_are_something_else_are_set_again(built, value):
     things = [thing for thing in bpy.data.objects if thing.get(tags.KIND) in ("mesh", "fog")]
     for modifier in (thing.modifiers[0] for thing in things):

@@ -17,6 +17,8 @@ from bl_ext.dev.fathom.panels import status
 from bl_ext.dev.fathom.scene import map_files, missing_files, tags
 from drawing import drawn
 
+from tests.marks import rest_slow
+
 OPERATORS = ("build_camera", "build_depth_mesh", "build_fog", "add_compositing_fog", "fit_scene")
 
 
@@ -74,7 +76,7 @@ TEXTS = {
 }
 
 
-@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS.keys())
+@pytest.mark.parametrize("text", rest_slow(list(TEXTS.values()), 2, spread=True), ids=TEXTS.keys())
 @pytest.mark.parametrize("name", ["fingerprint", "estimator", "confidence"])
 def test_any_text_in_a_depth_json_is_taken_or_declined(tmp_path, empty_file, monkeypatch, text, name):
     monkeypatch.chdir(tmp_path)

@@ -14,6 +14,7 @@ from geometry_tools import attribute, evaluated
 
 from tests.blender_images import fresh_sequencer
 from tests.footage_maker import number_in, stills
+from tests.marks import rest_slow
 
 
 def still(frames):
@@ -21,7 +22,7 @@ def still(frames):
 
 
 @pytest.mark.parametrize("first", [0, 9998])
-@pytest.mark.parametrize("scene_start", [0, 8])
+@pytest.mark.parametrize("scene_start", rest_slow([0, 8]))
 def test_depth_and_plate_are_in_step(tmp_path, empty_file, first, scene_start):
     folder = depth_maker.make(tmp_path, frames=range(first, first + 4), camera=still, size=(6, 4))
     depth = depths.load(folder, frame_offset=scene_start - first)

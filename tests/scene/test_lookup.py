@@ -5,6 +5,8 @@ import depth_maker
 import pytest
 from bl_ext.dev.fathom.scene import lookup, tags
 
+from tests.marks import rest_slow
+
 
 def many(tmp_path, count):
     frames = range(1, 2 * count + 1)
@@ -30,7 +32,7 @@ class Counted:
         return self.function(*arguments)
 
 
-@pytest.mark.parametrize("operator", ["build_camera", "build_depth_mesh", "build_fog"])
+@pytest.mark.parametrize("operator", rest_slow(["build_camera", "build_depth_mesh", "build_fog"]))
 def test_twice_the_shots_are_twice_the_steps(tmp_path, empty_file, monkeypatch, operator):
     steps = []
     for count in (10, 20, 40):

@@ -15,6 +15,8 @@ from bl_ext.dev.fathom.scene import nodes
 from bl_ext.dev.fathom.scene import plate as plates
 from geometry_tools import attribute, evaluated, image_grid, render, set_up_cycles, unprojected, vertices
 
+from tests.marks import rest_slow
+
 SIZE, PLATE = (23, 15), (60, 37)
 
 
@@ -81,10 +83,13 @@ def test_a_sky_ends_at_the_far_limit_and_nowhere_nearer(tmp_path, empty_file, qu
 @pytest.mark.parametrize("distortion", [(0.0, 0.0), (-0.25, 0.06)])
 @pytest.mark.parametrize(
     ("quantity", "inputs"),
-    [
-        ("inverse_depth", {"Far Limit": 3.5}),
-        ("relative_disparity", {"Near": 2.0, "Far": 40.0, "Near Limit": 2.2, "Far Limit": 30.0}),
-    ],
+    rest_slow(
+        [
+            ("inverse_depth", {"Far Limit": 3.5}),
+            ("relative_disparity", {"Near": 2.0, "Far": 40.0, "Near Limit": 2.2, "Far Limit": 30.0}),
+        ],
+        rows=True,
+    ),
 )
 def test_vertices_are_the_analytic_unprojection(tmp_path, empty_file, quantity, inputs, distortion):
     def camera(frames):

@@ -18,6 +18,8 @@ from bl_ext.dev.fathom.scene import fog as fogs
 from bl_ext.dev.fathom.scene import mesh as meshes
 from geometry_tools import evaluated
 
+from tests.marks import rest_slow
+
 SIZE = (24, 16)
 
 
@@ -105,6 +107,7 @@ def test_z_combine_shows_the_plate_alone(tmp_path, empty_file):
     np.testing.assert_allclose(pixels, compositor.plate(2, SIZE), atol=3e-4)
 
 
+@pytest.mark.slow
 def test_without_the_extension_a_moved_depth_shows_nothing(tmp_path, empty_file):
     folder = depth_maker.make(tmp_path, camera=filmed)
     built(empty_file, folder)
@@ -160,11 +163,14 @@ def test_it_is_said_when_the_file_is_opened_and_once_when_it_is_rendered(tmp_pat
 
 @pytest.mark.parametrize(
     ("lost", "sentence"),
-    [
-        ("depth/disparity.0003.exr", r"frame 3 (disparity.0003.exr) is missing"),
-        ("depth/depth.json", "contains no depth.json"),
-        ("plate/plate.0004.png", "Frame 4 of the plate is missing"),
-    ],
+    rest_slow(
+        [
+            ("depth/disparity.0003.exr", r"frame 3 (disparity.0003.exr) is missing"),
+            ("depth/depth.json", "contains no depth.json"),
+            ("plate/plate.0004.png", "Frame 4 of the plate is missing"),
+        ],
+        rows=True,
+    ),
 )
 def test_single_files_are_missed_too(tmp_path, empty_file, capfd, lost, sentence):
     folder = depth_maker.make(tmp_path, camera=filmed)

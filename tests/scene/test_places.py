@@ -17,6 +17,8 @@ from bl_ext.dev.fathom.scene.source import SourceError
 from disk_watch import watched
 from drawing import drawn
 
+from tests.marks import rest_slow
+
 
 @pytest.fixture(autouse=True)
 def nothing_asked():
@@ -80,7 +82,9 @@ def test_a_plate_beside_the_depth_is_looked_at(tmp_path, empty_file, touched):
     assert any("plate.0002.png" in sentence for sentence in missing_files.of_file())
 
 
-@pytest.mark.parametrize("where", ["/canary/share/depth", "///canary/share/depth", "\\\\canary\\share\\depth"])
+@pytest.mark.parametrize(
+    "where", rest_slow(["/canary/share/depth", "///canary/share/depth", "\\\\canary\\share\\depth"])
+)
 def test_an_entry_of_a_file_is_not_looked_at_before_the_artist_asks(tmp_path, empty_file, touched, where):
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "theirs.blend"))  # what is written later stays absolute
     item = empty_file.fathom.depths.add()

@@ -14,6 +14,8 @@ from geometry_tools import evaluated, vertices
 from mathutils import Vector
 from room_maker import Room
 
+from tests.marks import rest_slow
+
 
 def fitted(folder, clip, scene):
     depth = depths.load(folder, frame_offset=-1000)
@@ -38,7 +40,7 @@ def of_mesh(names):
 
 
 @pytest.mark.parametrize("k1", [0.0, -0.2])
-@pytest.mark.parametrize("follows", [True, False])
+@pytest.mark.parametrize("follows", rest_slow([True, False]))
 def test_the_mesh_lies_on_the_points_and_under_their_markers(tmp_path, empty_file, k1, follows):
     room = Room(k1=k1)
     folder, clip = room_maker.make(tmp_path, room)

@@ -24,6 +24,7 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_clip_is_in_the_layout_folder_without_what_training_does_not_need(folder):
     assert {path.name for path in (folder / "clip-00003").iterdir()} == {
         "camera.json",
