@@ -93,8 +93,8 @@ def main() -> None:
     parser.add_argument("--count", action="store_true", help="count what full-size networks take, and train nothing")
     parser.add_argument("--clips", metavar="DIR", type=Path, help="rendered clips (default: eight are rendered)")
     parser.add_argument("--work", metavar="DIR", type=Path, default=ROOT / "build" / "training-benchmark")
-    parser.add_argument("--autoencoder-steps", type=int, default=400)
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--autoencoder-steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--figure", metavar="FILE", type=Path, help="also draw the curves")
     options = parser.parse_args()
     if options.count:
