@@ -202,17 +202,7 @@ class Window:
         """A frame's own map, robustly aligned with the others' mean where that is trusted."""
         trust = weights.sum(axis=0)
         mean = (others * weights).sum(axis=0) / np.maximum(trust, 1e-6)
-        center = float(own.mean())
-        mine, theirs = (own - center) / self._deviation, (mean - center) / self._deviation
-        scale, shift = 1.0, 0.0
-        pull = _OWN * max(float(trust.mean()), 1e-6)
-        for _ in range(4):
-            weight = trust / (1 + ((scale * mine + shift - theirs) / _OUTLIER) ** 2)
-            w, wx, wy = (float(np.mean(weight * each)) for each in (np.float32(1), mine, theirs))
-            xx, xy = float(np.mean(weight * mine * mine)), float(np.mean(weight * mine * theirs))
-            matrix = np.array([[xx + pull, wx], [wx, w + pull]])
-            scale, shift = np.linalg.solve(matrix, np.array([xy + pull, wy]))
-        return (center + self._deviation * (np.float32(scale) * mine + np.float32(shift))).astype(np.float32)
+        return aligned(own, mean, trust, unit=self._deviation, outlier=_OUTLIER, pull=_OWN)
 
     def _mean(self, values: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
         median = temporal.median(values, weights)
@@ -237,3 +227,31 @@ def _sampled(values: NDArray, u: NDArray[np.float32], v: NDArray[np.float32], *,
         return cv2.remap(values, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     border = (outside,) * 4
     return cv2.remap(values, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=border)
+
+
+def aligned(
+    values: NDArray[np.float32],
+    target: NDArray[np.float32],
+    trust: NDArray[np.float32],
+    *,
+    unit: float,
+    outlier: float,
+    pull: float,
+    center: float | None = None,
+) -> NDArray[np.float32]:
+    """A map [H, W] with the scale and shift that bring it to another, by weights [H, W], robustly.
+
+    Both are taken from `center`, the map's own mean by default, in `unit`; a residual of `outlier` units halves a
+    pixel's weight, and `pull` regularizes towards no change.
+    """
+    center = float(values.mean()) if center is None else center
+    x, y = (values - center) / unit, (target - center) / unit
+    scale, shift = 1.0, 0.0
+    pull *= max(float(trust.mean()), 1e-6)
+    for _ in range(4):
+        weight = trust / (1 + ((scale * x + shift - y) / outlier) ** 2)
+        w, wx, wy = (float(np.mean(weight * each)) for each in (np.float32(1), x, y))
+        xx, xy = float(np.mean(weight * x * x)), float(np.mean(weight * x * y))
+        matrix = np.array([[xx + pull, wx], [wx, w + pull]])
+        scale, shift = np.linalg.solve(matrix, np.array([xy + pull, wy]))
+    return (center + unit * (np.float32(scale) * x + np.float32(shift))).astype(np.float32)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..contract.camera import Camera
 from . import temporal
-from .along_flow import ComparedFrame, Window
+from .along_flow import ComparedFrame, Window, aligned
 
 STEP = 0.1
 """Values that differ by this share of the larger one are a step: another surface, not a slope."""
@@ -84,7 +84,8 @@ class Smoothing:
                 weight = trusted * is_there
             else:
                 seen = cv2.remap(other, u, v, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
-                value, weight = self._aligned(seen, own, trusted), trusted
+                how = {"unit": self._range, "outlier": _OUTLIER, "pull": _PULL, "center": float(own.mean())}
+                value, weight = aligned(seen, own, trusted, **how), trusted
             values.append(value)
             weights.append(weight.astype(np.float32))
         if len(values) == 1:
@@ -95,22 +96,6 @@ class Smoothing:
         trust *= np.exp(-(((stack - median) / np.maximum(close, 1e-12)) ** 2))
         total = trust.sum(axis=0)
         return np.where(total > 1e-6, (stack * trust).sum(axis=0) / np.maximum(total, 1e-6), own).astype(np.float32)
-
-    def _aligned(
-        self, seen: NDArray[np.float32], own: NDArray[np.float32], trust: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        """A neighbor's map with the scale and shift that bring it to a frame's own, robustly."""
-        center = float(own.mean())
-        x, y = (seen - center) / self._range, (own - center) / self._range
-        pull = _PULL * max(float(trust.mean()), 1e-6)
-        scale, shift = 1.0, 0.0
-        for _ in range(4):
-            weight = trust / (1 + ((scale * x + shift - y) / _OUTLIER) ** 2)
-            w, wx, wy = (float(np.mean(weight * each)) for each in (np.float32(1), x, y))
-            xx, xy = float(np.mean(weight * x * x)), float(np.mean(weight * x * y))
-            matrix = np.array([[xx + pull, wx], [wx, w + pull]])
-            scale, shift = np.linalg.solve(matrix, np.array([xy + pull, wy]))
-        return (center + self._range * (np.float32(scale) * x + np.float32(shift))).astype(np.float32)
 
 
 def _pinhole(
