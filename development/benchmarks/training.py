@@ -27,7 +27,7 @@ from torch import Tensor
 
 from inference.models import notes, trained
 from inference.training import cost, data, recipe, sequences, validation
-from inference.video_diffusion.networks import random_networks
+from inference.video_diffusion.networks import RELEASED, random_networks
 from inference.video_diffusion.weights import SVD
 
 PACKAGES = "full"
@@ -70,20 +70,7 @@ CONFIG = {
         "projection_dim": 24,
         "hidden_act": "gelu",
     },
-    "scheduler": {
-        "beta_start": 0.00085,
-        "beta_end": 0.012,
-        "beta_schedule": "scaled_linear",
-        "num_train_timesteps": 1000,
-        "prediction_type": "v_prediction",
-        "interpolation_type": "linear",
-        "timestep_spacing": "leading",
-        "steps_offset": 1,
-        "timestep_type": "continuous",
-        "use_karras_sigmas": True,
-        "sigma_min": 0.002,
-        "sigma_max": 700.0,
-    },
+    "scheduler": RELEASED["scheduler"],
 }
 """Constructor arguments of the tiny networks."""
 
