@@ -116,6 +116,6 @@ def clip_of(strip: Any) -> bpy.types.MovieClip | None:
 
 
 def as_render_path(path: Path) -> str:
-    """A path as a render's, in which Blender 5 replaces what stands in braces; doubled ones stay."""
+    """A path as a render's, in which Blender from 4.5 on replaces what stands in braces; doubled ones stay."""
     text = str(path)
-    return text.replace("{", "{{").replace("}", "}}") if bpy.app.version >= (5, 0, 0) else text
+    return text.replace("{", "{{").replace("}", "}}") if bpy.app.version >= (4, 5, 0) else text

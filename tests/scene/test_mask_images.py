@@ -97,7 +97,7 @@ def test_a_clip_before_the_timelines_beginning_is_declined(empty_file, tmp_path)
 
 
 def test_braces_in_a_folders_name_are_its_own(empty_file, tmp_path):
-    """Blender 5 takes them for variables."""
+    """Blender takes them for variables from 4.5 on."""
     for name in ("{blend_name}", "{x"):
         (tmp_path / name).mkdir()
         folder = mask_images.rasterize(box(0, 1), plate(), tmp_path / name / "mattes")
