@@ -75,7 +75,7 @@ def to_flamenco(folder: Path, manager: str) -> str:
             found = json.loads(answer.read(_LARGEST_ANSWER))
         return f"Flamenco has the job {in_a_line(str(found['id']), most=60)}."
     except urllib.error.HTTPError as error:
-        raise _not_taken(shown, error.read(_LARGEST_ANSWER)) from error
+        raise _not_taken(shown, error) from error
     except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError, RecursionError) as error:
         why = getattr(error, "reason", None) or error
         raise Failure(
@@ -85,7 +85,11 @@ def to_flamenco(folder: Path, manager: str) -> str:
         ) from error
 
 
-def _not_taken(shown: str, answer: bytes) -> Failure:
+def _not_taken(shown: str, error: urllib.error.HTTPError) -> Failure:
+    try:
+        answer = error.read(_LARGEST_ANSWER)
+    except (OSError, http.client.HTTPException):  # broken off behind the status line
+        answer = error.reason.encode()
     try:
         why = str(json.loads(answer)["message"])
     except (ValueError, LookupError, TypeError, RecursionError):

@@ -1,11 +1,14 @@
 """Jobs for Flamenco 3: the job type, compiled as the Manager does, and its tasks run in their order."""
 
 import http.server
+import io
 import json
 import shutil
 import socket
 import subprocess
 import threading
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -179,3 +182,17 @@ def test_what_is_no_manager_is_said(tmp_path, answer, said):
         thread.join()
     with pytest.raises(Failure, match="cannot be reached"):
         sending.to_flamenco(tmp_path, "http://a b\n")
+
+
+def test_an_answer_that_breaks_off_behind_its_status_is_said(tmp_path, monkeypatch):
+    class Reset(io.BytesIO):
+        def read(self, *_):
+            raise ConnectionResetError(104, "Connection reset by peer")
+
+    def answer(request, **_):
+        raise urllib.error.HTTPError(request.full_url, 400, "Bad Request", {}, Reset())
+
+    (tmp_path / "job.json").write_text("{}")
+    monkeypatch.setattr(urllib.request, "urlopen", answer)
+    with pytest.raises(Failure, match=r"does not take the job: Bad Request\."):
+        sending.to_flamenco(tmp_path, "http://127.0.0.1:8080")
