@@ -11,6 +11,9 @@ import hashlib
 import os
 import shutil
 import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +56,11 @@ class Environment:
         return ROOT / self.folder
 
     @property
+    def stamp(self) -> Path:
+        """The file that has the hashes of what is in it."""
+        return self.path / "fathom-stamp"
+
+    @property
     def executable(self) -> Path:
         """Its interpreter."""
         return system.executable(self.path)
@@ -90,7 +98,7 @@ def ensure(environment: Environment) -> Path:
     """Make an environment unless it exists; its interpreter.
 
     A stamp file has the hashes of what is in it. It is deleted before anything is installed, so an interrupted
-    installation is not taken for an environment.
+    installation is not taken for an environment. Where another process is at it, this one waits.
 
     Raises
     ------
@@ -101,10 +109,7 @@ def ensure(environment: Environment) -> Path:
     """
     if environment.blender:
         system.need_blender_libraries()
-    stamp = environment.path / "fathom-stamp"
-    wanted = _fingerprints(environment)
-    there = stamp.read_text().split() if stamp.exists() and environment.executable.exists() else []
-    if wanted[-1] in there:
+    if _is_there(environment):
         return environment.executable
     python = system.find_python(environment.python)
     if python is None:
@@ -112,9 +117,21 @@ def ensure(environment: Environment) -> Path:
             f"{environment.folder} needs Python {environment.python}, which is not on PATH; "
             f"install it so that `python{environment.python}` runs."
         )
-    if there and there == wanted[: len(there)]:
+    with _alone(environment):
+        if not _is_there(environment):  # else another process made it meanwhile
+            _make(environment, python)
+    return environment.executable
+
+
+def _is_there(environment: Environment) -> bool:
+    return environment.executable.exists() and _fingerprints(environment)[-1] in _stamped(environment)
+
+
+def _make(environment: Environment, python: str) -> None:
+    there, wanted = _stamped(environment), _fingerprints(environment)
+    if environment.executable.exists() and there and there == wanted[: len(there)]:
         print(f"Adding to {environment.folder}: {environment.label} (only this once)", flush=True)
-        stamp.unlink()
+        environment.stamp.unlink()
     else:
         system.need_venv(python)
         print(f"Setting up {environment.folder}: {environment.label} (only this once)", flush=True)
@@ -125,8 +142,39 @@ def ensure(environment: Environment) -> Path:
     # Importing bpy would read the user's own Blender's settings.
     install += [*(["--no-load"] if environment.blender else []), *locks]
     _run(install, f"{' and '.join(environment.locks)} could not be installed into {environment.folder}")
-    stamp.write_text("\n".join(wanted))
-    return environment.executable
+    environment.stamp.write_text("\n".join(wanted))
+
+
+@contextmanager
+def _alone(environment: Environment) -> Iterator[None]:
+    """A lock that is let go with the process, by the standard library, for nothing is installed yet."""
+    with open(ROOT / f"{environment.folder}.lock", "w") as lock:
+        if not _locked(lock.fileno()):
+            print(f"Waiting for another process, which sets up {environment.folder}", flush=True)
+            while not _locked(lock.fileno()):
+                time.sleep(0.5)
+        yield
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:
+        pass  # a disk without locks: nobody is known to be at it
+    return True
+
+
+def _stamped(environment: Environment) -> list[str]:
+    return environment.stamp.read_text().split() if environment.stamp.exists() else []
 
 
 def _fingerprints(environment: Environment) -> list[str]:

@@ -3,6 +3,8 @@
 import dataclasses
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 
@@ -109,6 +111,28 @@ def test_a_changed_lock_spares_only_the_stage_that_it_does_not_concern(stages, t
     (full.path / "mark").touch()
     environments.ensure(full)
     assert (full.path / "mark").exists() is not stands, "an outdated stage is not grown over"
+
+
+def test_of_two_that_set_up_at_once_the_second_waits_and_finds_it_made(stages, monkeypatch, capsys):
+    light, _ = stages
+    began, made = threading.Event(), []
+    run = environments._run
+
+    def slowly(command, failure):
+        began.set()
+        time.sleep(0.2)
+        made.append("venv" in command)
+        run(command, failure)
+
+    monkeypatch.setattr(environments, "_run", slowly)
+    monkeypatch.setattr(system, "need_venv", lambda python: None)
+    first = threading.Thread(target=environments.ensure, args=(light,))
+    first.start()
+    assert began.wait(60)
+    assert environments.ensure(light).exists()
+    first.join()
+    assert made == [True, False], "made once: venv, then the packages"
+    assert "Waiting for another process, which sets up .venv" in capsys.readouterr().out
 
 
 def test_the_demo_needs_no_torch_and_the_tests_grow_from_its_environment():
