@@ -15,7 +15,7 @@ from .camera import SENSOR_WIDTH, Camera, Matrix4
 from .depth_sequence import DepthSequence, Shot
 from .distances import percentiles, reach
 from .hints import setting
-from .job import JobError, Source
+from .job import JobError, Source, validated
 from .numbering import Frame
 from .records import Bounds, FilePath, Text
 
@@ -213,13 +213,7 @@ def validate(wanted: Export) -> Export:
     JobError
         One sentence on the first problem.
     """
-    for problem in _problems(wanted):
-        raise JobError(problem)
-    try:
-        records.check(wanted, where="export")
-    except records.RecordError as error:
-        raise JobError(f"The export cannot be made: {error}.") from error
-    return wanted
+    return validated(wanted, _problems(wanted), where="export", failure="The export cannot be made")
 
 
 def _problems(wanted: Export) -> Iterator[str]:

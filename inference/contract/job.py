@@ -7,10 +7,10 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from . import exit_codes, numbering, records
 from .camera import Camera, Pixels
@@ -26,6 +26,7 @@ FIND_CUTS, NO_CUTS = "auto", "none"
 LONGEST_CUTS = 10_000_000
 """Letters."""
 Seed = Annotated[int, Bounds(0, 2**31 - 1)]
+Wanted = TypeVar("Wanted")
 _CUTS = re.compile(r"\d+(?:\s*,\s*\d+)*")
 
 
@@ -230,15 +231,29 @@ def validate(job: Job) -> Job:
     JobError
         One sentence on the first problem.
     """
-    for problem in _problems(job):  # people's mistakes; those that only a program can make are left to `records`
-        raise JobError(problem)
+    validated(job, _problems(job), where="job", failure="The job cannot be run")
     if (in_the_way := _output_problem(job)) is not None:
         raise JobError(in_the_way, exit_codes.BAD_OUTPUT)
-    try:
-        records.check(job, where="job")
-    except records.RecordError as error:
-        raise JobError(f"The job cannot be run: {error}.") from error
     return job
+
+
+def validated(wanted: Wanted, problems: Iterable[str], *, where: str, failure: str) -> Wanted:
+    """A job, an export or a refinement whose values are allowed; JobError on the first that is not.
+
+    Parameters
+    ----------
+    problems : iterable of str
+        People's mistakes, a sentence each; those that only a program can make are found by `records.check`.
+    where, failure : str
+        What the record is called, and the beginning of the sentence on a program's mistake.
+    """
+    for problem in problems:
+        raise JobError(problem)
+    try:
+        records.check(wanted, where=where)
+    except records.RecordError as error:
+        raise JobError(f"{failure}: {error}.") from error
+    return wanted
 
 
 def _problems(job: Job) -> Iterator[str]:

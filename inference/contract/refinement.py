@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from . import exit_codes, records
 from .depth_sequence import DepthSequence
 from .hints import setting
-from .job import SMALLEST_SIZE, JobError, Source
+from .job import SMALLEST_SIZE, JobError, Source, validated
 from .records import Bounds, FilePath
 
 MOST_FRINGE, MOST_SMOOTH, MOST_EDGE = 8, 8, 50.0
@@ -78,13 +78,7 @@ def validate(wanted: Refinement) -> Refinement:
     JobError
         One sentence on the first problem.
     """
-    for problem in _problems(wanted):
-        raise JobError(problem)
-    try:
-        records.check(wanted, where="refinement")
-    except records.RecordError as error:
-        raise JobError(f"The depth cannot be refined: {error}.") from error
-    return wanted
+    return validated(wanted, _problems(wanted), where="refinement", failure="The depth cannot be refined")
 
 
 def _problems(wanted: Refinement) -> Iterator[str]:
