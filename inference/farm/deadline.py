@@ -62,12 +62,15 @@ def write(bundle: Bundle, folder: Path) -> Path:
 
 
 def chains(folder: Path) -> list[list[tuple[Path, Path]]]:
-    """The job and plugin info files of a written bundle, clip by clip, in their order."""
-    found = []
-    for clip in sorted(folder.glob("clip.*")):
-        jobs = sorted(clip.glob("*.job"))
-        found.append([(path, path.with_suffix(".plugin")) for path in jobs])
-    return found
+    """The job and plugin info files of a written bundle, clip by clip, in their order; other files are not the job's.
+
+    The folder may be one with files of somebody else's, which no farm is to run.
+    """
+    found: dict[str, list[tuple[Path, Path]]] = {}
+    for path in folder.glob("clip.*/*.job"):
+        if _NAMES.has_file(path.relative_to(folder).parts) and own_files.is_file(path):
+            found.setdefault(path.parent.name, []).append((path, path.with_suffix(".plugin")))
+    return [sorted(found[clip]) for clip in sorted(found)]
 
 
 def _chain(plan: Plan) -> Iterator[_Work]:

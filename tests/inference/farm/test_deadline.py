@@ -2,10 +2,12 @@
 
 import json
 import shutil
+import time
 
 import pytest
 
 from inference.contract import exit_codes
+from inference.farm import sending
 
 
 @pytest.fixture
@@ -67,6 +69,27 @@ def test_the_client_gets_the_jobs_of_each_clip_in_a_chain(bundle, clip, client):
     client("deadlinecommand", code=3)
     refused = bundle(clip, kind="deadline", more=("--send",), code=exit_codes.FAILED)
     assert "deadlinecommand ended with code 3: JobID=5f2" in refused
+
+
+def test_of_what_a_client_says_the_end_is_kept(tmp_path):
+    talker = tmp_path / "talker"
+    talker.write_text("#!/bin/sh\nyes | head -c 3000000\nsleep 30 &\necho JobID=5f2\n")
+    talker.chmod(0o755)
+    begun = time.monotonic()
+    assert sending._run([str(talker)], check=lambda: None) == "JobID=5f2"
+    assert time.monotonic() - begun < 20, "what it started holds its output open"
+
+
+def test_jobs_of_others_in_the_bundles_folder_are_not_sent(bundle, clip, client, tmp_path):
+    said, folder = client("deadlinecommand"), tmp_path / "bundle"
+    for foreign in ("clip.evil/01.job", "clip.02/evil.job", "clip.03/01.job"):
+        (folder / foreign).parent.mkdir(parents=True)
+        (folder / foreign).write_text("Plugin=CommandLine\n")
+    (folder / "clip.evil" / "01.plugin").write_text("Executable=/tmp/evil\n")
+    bundle(clip, kind="deadline", more=("--send",))
+    jobs = [line for line in said.read_text().splitlines() if line.endswith(".job")]
+    assert len(jobs) == 6 and {line.rpartition("/")[0] for line in jobs} == {str(folder / "clip.01")}
+    assert (folder / "clip.evil" / "01.job").exists() and (folder / "clip.02" / "evil.job").exists()
 
 
 def test_deadline_clouds_client_gets_the_bundle(bundle, clip, client):
