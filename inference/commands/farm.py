@@ -220,7 +220,7 @@ def _send(options: argparse.Namespace, folder: Path, asked: Stop) -> str:
             raise Cancelled
 
     if options.manager:
-        return sending.to_flamenco(folder, options.manager)
+        return sending.to_flamenco(folder, options.manager, check=check)
     send = {"openjd": sending.to_deadline_cloud, "deadline": sending.to_deadline}[options.kind]
     return send(folder, check=check)
 

@@ -6,15 +6,18 @@ Open Job Description bundles go to AWS Deadline Cloud by its command ``deadline`
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
 import subprocess
-import tempfile
+import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import IO, TypeVar
 
 from ..common.failures import Failure
 from ..contract import exit_codes
@@ -27,6 +30,9 @@ _LONGEST = 3600.0
 """Seconds that a client may take, which may upload files."""
 _OF_AN_ANSWER, _LARGEST_ANSWER = 30.0, 1 << 20
 """Seconds that the Manager may take, and bytes of what it answers."""
+_LAST, _OF_LAST_WORDS = 1 << 16, 2.0
+"""Bytes that are kept of what a client says, and seconds that are waited for the last of them."""
+_Found = TypeVar("_Found")
 
 
 def to_deadline_cloud(folder: Path, *, check: Callable[[], None]) -> str:
@@ -55,7 +61,7 @@ def to_deadline(folder: Path, *, check: Callable[[], None]) -> str:
     return said
 
 
-def to_flamenco(folder: Path, manager: str) -> str:
+def to_flamenco(folder: Path, manager: str, *, check: Callable[[], None] = lambda: None) -> str:
     """Send a Flamenco job to the Manager with an address such as ``http://manager:8080``; a sentence on the job.
 
     Raises
@@ -71,11 +77,9 @@ def to_flamenco(folder: Path, manager: str) -> str:
     headers = {"Content-Type": "application/json", "Accept": "application/json"}
     try:
         request = urllib.request.Request(f"{manager.rstrip('/')}/api/v3/jobs", data=body, headers=headers)  # noqa: S310
-        with urllib.request.urlopen(request, timeout=_OF_AN_ANSWER) as answer:  # noqa: S310  an address of http
-            found = json.loads(answer.read(_LARGEST_ANSWER))
-        return f"Flamenco has the job {in_a_line(str(found['id']), most=60)}."
-    except urllib.error.HTTPError as error:
-        raise _not_taken(shown, error) from error
+        is_taken, answer = _in_time(lambda: _answer(request), check)
+        if is_taken:
+            return f"Flamenco has the job {in_a_line(str(json.loads(answer)['id']), most=60)}."
     except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError, RecursionError) as error:
         why = getattr(error, "reason", None) or error
         raise Failure(
@@ -83,13 +87,46 @@ def to_flamenco(folder: Path, manager: str) -> str:
             f"The Flamenco Manager {shown} cannot be reached ({in_a_line(hide_secrets(str(why)))}).",
             hint=f"Check its address; the job is in {folder}.",
         ) from error
+    raise _not_taken(shown, answer)
 
 
-def _not_taken(shown: str, error: urllib.error.HTTPError) -> Failure:
+def _answer(request: urllib.request.Request) -> tuple[bool, bytes]:
+    """Whether a server takes a request, and what it says."""
     try:
-        answer = error.read(_LARGEST_ANSWER)
-    except (OSError, http.client.HTTPException):  # broken off behind the status line
-        answer = error.reason.encode()
+        with urllib.request.urlopen(request, timeout=_OF_AN_ANSWER) as answer:  # noqa: S310  an address of http
+            return True, answer.read(_LARGEST_ANSWER)
+    except urllib.error.HTTPError as error:
+        try:
+            return False, error.read(_LARGEST_ANSWER)
+        except (OSError, http.client.HTTPException):  # broken off behind the status line
+            return False, error.reason.encode()
+
+
+def _in_time(work: Callable[[], _Found], check: Callable[[], None]) -> _Found:
+    """What some work returns or raises; TimeoutError where it takes too long, as a server that sends byte by byte."""
+    found: list[_Found] = []
+    failed: list[Exception] = []
+
+    def run() -> None:
+        try:
+            found.append(work())
+        except Exception as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run, name="fathom-farm", daemon=True)
+    thread.start()
+    until = time.monotonic() + _OF_AN_ANSWER
+    while thread.is_alive():
+        check()
+        if time.monotonic() > until:
+            raise TimeoutError("it takes too long to answer")
+        thread.join(_POLL)
+    if failed:
+        raise failed[0]
+    return found[0]
+
+
+def _not_taken(shown: str, answer: bytes) -> Failure:
     try:
         why = str(json.loads(answer)["message"])
     except (ValueError, LookupError, TypeError, RecursionError):
@@ -112,27 +149,33 @@ def _no_client(what: str) -> Failure:
 def _run(command: Sequence[str], *, check: Callable[[], None]) -> str:
     """Run a client to its end; the last line of what it says."""
     name = Path(command[0]).stem
-    with tempfile.TemporaryFile() as said:
-        try:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT)
-        except OSError as error:
-            raise Failure(exit_codes.FAILED, f"{name} cannot be started ({error.strerror or error}).") from error
-        try:
-            waited = 0.0
-            while True:
-                check()
-                try:
-                    code = process.wait(_POLL)
-                    break
-                except subprocess.TimeoutExpired:
-                    waited += _POLL
-                if waited > _LONGEST:
-                    raise Failure(exit_codes.FAILED, f"{name} has not ended within an hour.", hint="Submit by hand.")
-        finally:
-            process.kill()
-            process.wait()
-        said.seek(0)
-        lines = said.read().decode("utf-8", "replace").split("\n")
+    try:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    except OSError as error:
+        raise Failure(exit_codes.FAILED, f"{name} cannot be started ({error.strerror or error}).") from error
+    said = bytearray()
+
+    def listen(stream: IO[bytes]) -> None:
+        while piece := stream.read1(_LAST):  # type: ignore[attr-defined]
+            said.extend(piece)
+            del said[:-_LAST]
+
+    listener = threading.Thread(target=listen, args=(process.stdout,), name="fathom-farm", daemon=True)
+    listener.start()
+    try:
+        until = time.monotonic() + _LONGEST
+        while True:
+            check()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = process.wait(_POLL)
+                break
+            if time.monotonic() > until:
+                raise Failure(exit_codes.FAILED, f"{name} has not ended within an hour.", hint="Submit by hand.")
+    finally:
+        process.kill()
+        process.wait()
+    listener.join(_OF_LAST_WORDS)  # what it started may hold the pipe
+    lines = bytes(said).decode("utf-8", "replace").split("\n")
     last = next((line for line in reversed(lines) if line.strip()), "")
     words = in_a_line(hide_secrets(last.strip()))
     if code:

@@ -1,5 +1,6 @@
 """Jobs for Flamenco 3: the job type, compiled as the Manager does, and its tasks run in their order."""
 
+import contextlib
 import http.server
 import io
 import json
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.common.failures import Failure
+from inference.common.failures import Cancelled, Failure
 from inference.contract import exit_codes
 from inference.farm import sending
 
@@ -172,7 +173,9 @@ def test_what_is_no_manager_is_said(tmp_path, answer, said):
         def serve():
             connection, _ = server.accept()
             with connection:
-                connection.recv(1 << 16)
+                sent = b""
+                while not sent.endswith(b"{}"):  # what is left unread would reset the connection
+                    sent += connection.recv(1 << 16)
                 connection.sendall(answer)
 
         thread = threading.Thread(target=serve)
@@ -196,3 +199,34 @@ def test_an_answer_that_breaks_off_behind_its_status_is_said(tmp_path, monkeypat
     monkeypatch.setattr(urllib.request, "urlopen", answer)
     with pytest.raises(Failure, match=r"does not take the job: Bad Request\."):
         sending.to_flamenco(tmp_path, "http://127.0.0.1:8080")
+
+
+def test_a_server_that_never_ends_to_answer_holds_nothing_up(tmp_path, monkeypatch):
+    (tmp_path / "job.json").write_text("{}")
+    monkeypatch.setattr(sending, "_OF_AN_ANSWER", 0.5)
+    is_over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            for _ in range(2):
+                connection, _ = server.accept()
+                with connection, contextlib.suppress(OSError):
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+                    while not is_over.wait(0.1):
+                        connection.sendall(b"x")
+                is_over.clear()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(Failure, match="takes too long to answer"):
+            sending.to_flamenco(tmp_path, address)
+        is_over.set()
+
+        def check():
+            raise Cancelled
+
+        with pytest.raises(Cancelled):
+            sending.to_flamenco(tmp_path, address, check=check)
+        is_over.set()
+        thread.join()
