@@ -1,7 +1,8 @@
 """Mattes of the people in a clip, one EXR image a frame: read, found, written.
 
-A run works in a scratch folder inside the mattes' and writes them when all are found, so that no folder has mattes of
-two runs. What an interrupted run has found stays there, and the next run of the same job on the same files goes on.
+A run works in a scratch folder inside the mattes', writes all of them there, and then moves them to their places, so
+that no folder has mattes of two runs. What an interrupted run has found stays there, and the next run of the same job
+on the same files goes on.
 """
 
 from __future__ import annotations
@@ -37,6 +38,10 @@ LARGEST = 1920
 _READING, _WRITING = 0.1, 0.04
 """Shares of the time that reading the clip and writing the mattes take."""
 _CLIP = tuple(f"{leftovers.CLIP}/{each}" for each in leftovers.CLIP_FILES)
+_STAGED = "new"
+"""Folder, in the scratch folder, of the written mattes until all are: a disk that is full leaves earlier ones whole."""
+_REMADE = (*_CLIP, f"{_STAGED}/matte.####.exr")
+"""What is soon made again."""
 _SOMEBODY = 0.5
 """Opacity from which on a pixel is of somebody, as for whoever reads the mattes."""
 
@@ -106,13 +111,16 @@ def write_mattes(
                 check()
                 meter.begin(_WRITING * count, counts=False)
                 meter.stage("write", "Writing the mattes")
-                save_json(folder / SCRATCH / STATE, replace(state, is_writing=True))
-                (folder / SIDECAR).unlink(missing_ok=True)  # it comes back when all are written
-                if not _write(folder, prepared, found, lambda done: meter.part(done / count)):
+                staged = folder / SCRATCH / _STAGED
+                if not _write(staged, prepared, found, lambda done: meter.part(done / count), check=check):
                     emit(events.Warning(message="The network found nobody in these frames: the mattes are black."))
+                save_json(folder / SCRATCH / STATE, replace(state, is_writing=True))
+                (folder / SIDECAR).unlink(missing_ok=True)  # it comes back when all are in their places
+                for number in range(first, last + 1):
+                    os.replace(staged / name(number), folder / name(number))
                 record = MadeMattes(
                     fingerprint=job.fingerprint(), plate=job.source.path, first_frame=first, last_frame=last,
-                    network=mattes.MODEL.name, sha256=network,
+                    network=mattes.MODEL.name, sha256=network, plate_files=read.plate_files(),
                 )  # fmt: skip
                 save_json(folder / SIDECAR, record)
         except OSError as error:
@@ -144,7 +152,7 @@ def _scratch_names() -> Names:
     """The files of a run in its scratch folder."""
     from ..mattes.network import SCRATCH_FILES
 
-    return Names((STATE, *_CLIP, *(f"{leftovers.SHOT}{each}" for each in SCRATCH_FILES)))
+    return Names((STATE, *_REMADE, *(f"{leftovers.SHOT}{each}" for each in SCRATCH_FILES)))
 
 
 def _counting(meter: Meter, length: int) -> Callable[[float], None]:
@@ -161,14 +169,20 @@ def _counting(meter: Meter, length: int) -> Callable[[float], None]:
     return progress
 
 
-def _write(folder: Path, prepared: Prepared, found: list[SavedMattes], progress: Callable[[int], None]) -> bool:
-    """Write the mattes of all shots; whether anybody is in them.
-
-    Once begun it is not cancelled, so that no matte of an earlier run stays among them.
-    """
+def _write(
+    folder: Path,
+    prepared: Prepared,
+    found: list[SavedMattes],
+    progress: Callable[[int], None],
+    *,
+    check: Callable[[], None],
+) -> bool:
+    """Write the mattes of all shots into a folder of ours; whether anybody is in them."""
+    own_files.make_folder(folder)
     done, has_people = 0, False
     for (start, end), of_shot in zip(prepared.shots, found, strict=True):
         for index, number in enumerate(range(start, end + 1)):
+            check()
             opacity = of_shot.opacity(index)
             has_people = has_people or float(opacity.max()) >= _SOMEBODY
             with own_files.atomic(folder / name(number)) as temporary:
@@ -203,7 +217,7 @@ def _scratch(folder: Path, new: UnfinishedMattes, names: Names) -> Iterator[Unfi
             raise
         finally:
             with contextlib.suppress(OSError):
-                own_files.clear(folder, Names(_CLIP) if is_useful else names)
+                own_files.clear(folder, Names(_REMADE) if is_useful else names)
     finally:
         held.release()
 

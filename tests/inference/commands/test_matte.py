@@ -1,6 +1,8 @@
 """The command `matte`, on a network of the test's own: whoever is bright is a person."""
 
+import errno
 import json
+import os
 
 import cv2
 import numpy as np
@@ -12,7 +14,7 @@ from inference.common import lock
 from inference.common.failures import Cancelled
 from inference.contract import exit_codes, job, made_mattes
 from inference.mattes import network
-from inference.media import processing_size
+from inference.media import exr, processing_size
 from inference.media.exr import read_map
 from inference.media.mattes import mattes as own_mattes
 from inference.run import matte_sequence, stop
@@ -208,6 +210,30 @@ def test_replacing_that_is_interrupted_leaves_the_old_mattes_as_they_were(clip, 
     before = [path.read_bytes() for path in sorted(output.glob("*.exr"))]
     interrupted(monkeypatch, [*command, "--overwrite", "--cuts", "none"], 6)
     assert [path.read_bytes() for path in sorted(output.glob("*.exr"))] == before and made_mattes.made(output)
+
+
+def test_a_disk_that_fills_up_leaves_the_old_mattes_whole(clip, tmp_path, installed, monkeypatch, capsys):
+    command = ["matte", str(clip), "--output", str(tmp_path / "mattes"), "--overwrite"]
+    main.main(command)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "mattes").iterdir()}
+    for image in clip.iterdir():
+        cv2.imwrite(str(image), np.full((HEIGHT, WIDTH, 3), 20, np.uint8))
+    write = exr.write_map
+
+    def full(path, opacity):
+        if path.name.endswith("1003.exr"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        write(path, opacity)
+
+    monkeypatch.setattr(exr, "write_map", full)
+    assert main.main(command) == exit_codes.BAD_OUTPUT
+    assert "The disk is full" in capsys.readouterr().err
+    files = {path.name: path.read_bytes() for path in (tmp_path / "mattes").iterdir() if path.is_file()}
+    assert files == before and not list((tmp_path / "mattes").rglob("new"))
+    monkeypatch.setattr(exr, "write_map", write)
+    assert main.main(command) == exit_codes.OK
+    after = {path.name: path.read_bytes() for path in (tmp_path / "mattes").iterdir()}
+    assert after.keys() == before.keys() and not any(after[name] == before[name] for name in before)
 
 
 def test_a_job_file_takes_the_place_of_the_options(clip, tmp_path, installed, capsys):
