@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from ..common import lock
 from ..common.failures import Failure, first_line, unwritable
 from ..common.files import make_folder, save_tensors, sync_folder
-from ..contract import events, exit_codes
+from ..contract import events, exit_codes, own_files
 from ..models.trained import Terms
 from ..video_diffusion import device as devices
 from ..video_diffusion import networks
@@ -211,10 +211,11 @@ class _State:
         """A checkpoint, and the model for estimates."""
         accelerator, folder = self.accelerator, self.training.output / output.CHECKPOINTS
         unfinished, final = folder / ".unfinished", folder / f"step-{self.done:08d}"
-        if accelerator.is_main_process:
-            shutil.rmtree(unfinished, ignore_errors=True)
-        accelerator.wait_for_everyone()
         try:
+            if accelerator.is_main_process:
+                shutil.rmtree(unfinished, ignore_errors=True)
+                own_files.make_folder(unfinished)
+            accelerator.wait_for_everyone()
             accelerator.save_state(str(unfinished))
             if accelerator.is_main_process:
                 tensors = {str(at): each for at, each in enumerate(self.average or [])}
@@ -252,6 +253,8 @@ class _State:
             return
         work = training.output / f"validation-{step:08d}"
         try:
+            if self.accelerator.is_main_process:
+                own_files.make_folder(work)
             self._write_model(work / output.MODEL, Terms(title="In training"))
             if self.accelerator.is_main_process:
                 figures = validation.measured(
@@ -264,12 +267,15 @@ class _State:
                     emit=self.emit,
                     check=self.check,
                 )
-                with open(training.output / output.VALIDATION, "a", encoding="utf-8") as file:
+                path = training.output / output.VALIDATION
+                with open(path, "a", encoding="utf-8", opener=own_files.opener) as file:
                     file.write(json.dumps({"step": step, **figures}) + "\n")
                 self.accelerator.log({f"held/{name}": value for name, value in figures.items()}, step=step)
                 self.notice(step, figures)
                 text = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
                 self.emit(events.Stage(name="train", label=f"Training; step {step} has {text} on the held clips"))
+        except OSError as error:
+            raise unwritable(error, error.filename or work) from error
         finally:
             if self.accelerator.is_main_process:
                 shutil.rmtree(work, ignore_errors=True)

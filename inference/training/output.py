@@ -83,8 +83,16 @@ class _Record:
 
 
 def prepare(training: Training) -> None:
-    """Record a training in its folder; it must be the same as that of an earlier run there."""
-    make_folder(training.output / CACHE)
+    """Record a training in its folder; it must be the same as that of an earlier run there.
+
+    Failure also where one of its folders is a link: what lies there may be somebody else's.
+    """
+    make_folder(training.output)
+    try:
+        for name in (CACHE, LOG, MODEL):
+            own_files.make_folder(training.output / name)
+    except OSError as error:
+        raise unwritable(error, training.output) from error
     own = _Record(
         network=training.network,
         stage=training.stage,
@@ -149,7 +157,7 @@ def save_model(
     OSError
         The folder cannot be written.
     """
-    make_folder(folder)
+    own_files.make_folder(folder)
     with own_files.atomic(folder / trained.WEIGHTS) as temporary:
         save_file(tensors, temporary, {"format": "pt"})
     own_files.save_text(folder / trained.CONFIG, json.dumps(dict(config), indent=2) + "\n")

@@ -111,6 +111,24 @@ def test_another_training_in_the_folder_is_declined(training, studio):
         run(training(2, steps=1, held=False))
 
 
+@pytest.mark.parametrize(
+    "name", ["cache", "log", "model", "checkpoints/.unfinished", "validation.jsonl", "validation-00000001"]
+)
+def test_nothing_is_written_through_a_link(training, tmp_path, monkeypatch, name):
+    made = training(steps=1, held=name.startswith("validation"))
+    monkeypatch.setattr(loop.validation, "measured", lambda *arguments, **options: {"delta1": 1.0})
+    theirs = tmp_path / "theirs"
+    if name.endswith(".jsonl"):
+        theirs.write_text("theirs")
+    else:
+        theirs.mkdir()
+    (made.output / name).parent.mkdir(parents=True)
+    (made.output / name).symlink_to(theirs)
+    with pytest.raises(Failure, match="is a link"):
+        run(made)
+    assert theirs.read_text() == "theirs" if theirs.is_file() else not list(theirs.iterdir())
+
+
 def test_a_torn_checkpoint_is_named(training):
     made = training(steps=1, held=False)
     run(made)
