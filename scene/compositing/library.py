@@ -8,6 +8,8 @@ entry in the preferences is written, and nothing else is taken away.
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +20,7 @@ import bpy
 import numpy as np
 
 from ...inference.contract import own_files
+from ...inference.contract.untrusted import RecordError, in_a_line, read_text
 from .. import nodes, preferences, tags
 from ..problems import Problem
 from . import (
@@ -40,6 +43,8 @@ NAME = "Fathom"
 
 _FILE, _CATALOGS = "effects.blend", "blender_assets.cats.txt"
 _CATALOG = "6f1c7a52-0d5e-4c56-9c0f-5f2b0d9b6a11"
+_LARGEST = 1 << 20
+"""Bytes of a list of catalogs."""
 _PREVIEWS = Path(__file__).parent / "previews"
 
 
@@ -88,12 +93,14 @@ def is_installed() -> bool:
 def install() -> Path:
     """Make the library, or make it anew, and let Blender's preferences know it; returns its folder.
 
-    Problem where the folder cannot be written to.
+    Catalogs of the artist's own stay. Problem where the folder cannot be written to, or its file is not Fathom's.
     """
     place = folder()
+    _require_own(place / _FILE)
     try:
         place.mkdir(parents=True, exist_ok=True)
-        own_files.save_text(place / _CATALOGS, f"VERSION 1\n\n{_CATALOG}:{NAME}:{NAME}\n")
+        others = _other_catalogs(place) or ["VERSION 1", ""]
+        own_files.save_text(place / _CATALOGS, "\n".join([*others, f"{_CATALOG}:{NAME}:{NAME}", ""]))
         with tempfile.TemporaryDirectory(dir=place) as scratch:
             file = Path(scratch) / _FILE
             with _groups() as groups:
@@ -110,20 +117,62 @@ def install() -> Path:
 
 
 def remove() -> None:
-    """Take the library out of Blender's preferences, and its files away; nothing where there is none."""
+    """Take the library out of Blender's preferences, and its files away; nothing where there is none.
+
+    Catalogs of the artist's own stay. Problem where its file is not Fathom's, or cannot be removed.
+    """
+    _require_own(folder() / _FILE)
     libraries = bpy.context.preferences.filepaths.asset_libraries
     for entry in _entries():
         libraries.remove(entry)
         bpy.context.preferences.is_dirty = True
     place = folder()
     try:
-        for name in (_FILE, _CATALOGS, f"{_CATALOGS}~"):
-            (place / name).unlink(missing_ok=True)
+        (place / _FILE).unlink(missing_ok=True)
+        others = _other_catalogs(place)
+        if any(_is_catalog(line) for line in others):
+            own_files.save_text(place / _CATALOGS, "\n".join([*others, ""]))
+        else:
+            for name in (_CATALOGS, f"{_CATALOGS}~"):
+                (place / name).unlink(missing_ok=True)
     except OSError as error:
         raise Problem(f"The asset library's files in {place} cannot be removed ({error.strerror or error}).") from error
     for each in (place, place.parent):
         with contextlib.suppress(OSError):  # something of somebody else's lies there, or nothing
             each.rmdir()
+
+
+def _require_own(file: Path) -> None:
+    """Raise a Problem where a library's file has other assets than Fathom's, or is none."""
+    if not os.path.lexists(file):
+        return
+    try:
+        with bpy.data.libraries.load(str(file), assets_only=True) as (there, _):
+            names = {name for kind in dir(there) for name in getattr(there, kind) if isinstance(name, str)}
+    except OSError as error:
+        raise Problem(f"{file} is not the library that Fathom makes: move it away first.") from error
+    others = sorted(names - {_name(asset) for asset in ASSETS})
+    if others:
+        raise Problem(f"{file} has an asset that is not Fathom's, {in_a_line(others[0])}: move it to another file.")
+
+
+def _other_catalogs(place: Path) -> list[str]:
+    """The lines of a library's catalogs without Fathom's own; OSError where they cannot be read."""
+    try:
+        lines = read_text(place / _CATALOGS, most=_LARGEST).splitlines()
+    except FileNotFoundError:
+        return []
+    except RecordError as error:
+        raise OSError(errno.EEXIST, f"{error}, so it is no list of catalogs") from error
+    return [line for line in lines if not line.startswith(f"{_CATALOG}:")]
+
+
+def _is_catalog(line: str) -> bool:
+    return bool(line.strip()) and not line.startswith(("#", "VERSION"))
+
+
+def _name(asset: _Asset) -> str:
+    return f"Fathom {asset.name}"
 
 
 def _entries() -> list[bpy.types.UserAssetLibrary]:
@@ -141,7 +190,7 @@ def _groups() -> Iterator[set[bpy.types.NodeTree]]:
     made, renamed, before = [], [], {*bpy.data.textures, *bpy.data.node_groups}
     try:
         for asset in ASSETS:
-            name = f"Fathom {asset.name}"
+            name = _name(asset)
             taken = bpy.data.node_groups.get(name)
             if taken is not None and taken.library is None:
                 taken.name = f"{name} (in use)"

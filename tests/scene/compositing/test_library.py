@@ -52,6 +52,31 @@ def test_removing_takes_its_own_and_nothing_else(home):
     assert not folder.exists()
 
 
+def test_catalogs_and_assets_of_the_artist_stay(home):
+    folder = library.install()
+    catalogs, file = folder / "blender_assets.cats.txt", folder / "effects.blend"
+    mine = "11111111-2222-4333-8444-555555555555:Mine:Mine"
+    catalogs.write_text(f"{catalogs.read_text()}# mine\n{mine}\n")
+    library.install()
+    assert mine in catalogs.read_text() and catalogs.read_text().count("Fathom:Fathom") == 1
+    library.remove()
+    assert catalogs.read_text() == f"VERSION 1\n\n# mine\n{mine}\n" and not file.exists()
+    for content in ("a blend of mine", None):
+        if content is None:
+            own = bpy.data.node_groups.new("My Fog", "CompositorNodeTree")
+            own.asset_mark()
+            bpy.data.libraries.write(str(file), {own})
+        else:
+            file.write_text(content)
+        before = file.read_bytes()
+        for change in (library.install, library.remove):
+            with pytest.raises(Problem, match="not Fathom's, My Fog" if content is None else "not the library"):
+                change()
+        assert file.read_bytes() == before
+        file.unlink()
+    catalogs.unlink()
+
+
 def test_a_folder_that_cannot_be_written_is_one_sentence(home):
     home.parent.mkdir(exist_ok=True)
     home.write_text("a file")
