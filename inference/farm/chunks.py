@@ -166,6 +166,7 @@ class _Work:
         self._folder, self._plan = folder, plan
         self._scratch = folder / SCRATCH
         self._watch = planning.Watch(folder, plan)
+        self._notes: dict[int, Note] = {}
 
         def check() -> None:
             if cancelled():
@@ -213,7 +214,7 @@ class _Work:
         """Do one chunk."""
         plan, chunk = self._plan, self._plan.chunks[number]
         phase = plan.phases[chunk.phase]
-        before = {each: note_of(self._folder, plan, each) for each in plan.before(number)}
+        before = {each: self._note_of(each) for each in plan.before(number)}
         if early := [each for each, note in before.items() if note is None]:
             raise Failure(
                 exit_codes.EARLY,
@@ -237,6 +238,12 @@ class _Work:
             if note_of(self._folder, plan, number) is None:  # one that is damaged, or another plan's, would stay
                 forget(self._folder, number)
             own_files.save_text(_note(self._scratch, number), records.dumps(note, indent=None) + "\n", keep=True)
+
+    def _note_of(self, number: int) -> Note | None:
+        """The note of a chunk before, read once: damage to its files is found where they are read."""
+        if number not in self._notes and (note := note_of(self._folder, self._plan, number)) is not None:
+            self._notes[number] = note
+        return self._notes.get(number)
 
     def _noted(self, done: pieces.Done, warnings: Sequence[str], seconds: float) -> Note:
         refused = done.unsupported

@@ -11,6 +11,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -154,11 +155,15 @@ class Plan:
     def before(self, number: int) -> list[int]:
         """The chunks that must be done before one: those of its shot's earlier phases."""
         chunk = self.chunks[number]
-        return [n for n in self.of_shot(chunk.first_frame) if self.chunks[n].phase < chunk.phase]
+        return [n for n in self._by_shot[chunk.first_frame] if self.chunks[n].phase < chunk.phase]
 
-    def of_shot(self, first: int) -> list[int]:
-        """The chunks of the shot that begins with a frame, in order."""
-        return [number for number, chunk in enumerate(self.chunks) if chunk.first_frame == first]
+    @cached_property
+    def _by_shot(self) -> dict[int, list[int]]:
+        """The chunks of each shot by its first frame, in order."""
+        found: dict[int, list[int]] = {}
+        for number, chunk in enumerate(self.chunks):
+            found.setdefault(chunk.first_frame, []).append(number)
+        return found
 
     def describe(self, number: int) -> dict[str, Any]:
         """One chunk for a program that submits it."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from inference.contract import depth_sequence, exit_codes, measured, own_files
+from inference.farm import chunks as chunks_module
 from inference.farm import planning
 from tests import footage_maker
 from tests.marks import rest_slow
@@ -35,6 +36,17 @@ def test_the_plan_lists_chunks_phase_by_phase(farm, cut_clip):
     assert farm.plan(cut_clip) == chunks
     assert json.loads((farm.output / ".fathom" / "plan.json").read_text())["identity"] == identity
     assert len(farm.plan(cut_clip, frames=3)) > len(chunks)
+
+
+def test_a_note_is_read_once_by_a_process_that_does_many_chunks(monkeypatch, tmp_path):
+    read = []
+    monkeypatch.setattr(
+        chunks_module, "note_of", lambda folder, plan, number: read.append(number) or number % 2 or None
+    )
+    work = object.__new__(chunks_module._Work)
+    work._folder, work._plan, work._notes = tmp_path, None, {}
+    assert [work._note_of(number) for number in (1, 2, 1, 2)] == [1, None, 1, None]
+    assert read == [1, 2, 2], "one that is missing may come"
 
 
 @pytest.mark.parametrize("full_size", [False, pytest.param(True, marks=pytest.mark.slow)])
