@@ -19,6 +19,7 @@ from ..scene import (
     depth_list,
     forecast,
     known,
+    output,
     places,
     preferences,
     presets,
@@ -91,7 +92,9 @@ class Estimates(OnPlate, Follows):
         plate = self.find_plate(context)
         settings = self._settings(context.scene, plate)
         root = self.root(context.scene)
-        job, place = estimate_module.prepare(plate, settings, root=root, new_version=self.new_version, asked=True)
+        job, place, taken = output.take(
+            lambda: estimate_module.prepare(plate, settings, root=root, new_version=self.new_version, asked=True)
+        )
         self._job = job if place.standing == "new" else None
         self._plate, self._folder, self._scene = plate, place.folder, context.scene.session_uid
         about = None
@@ -104,7 +107,7 @@ class Estimates(OnPlate, Follows):
         self._note(job, context.scene)
         return (
             self._title(plate, is_begun=place.standing == "unfinished"),
-            self._steps(job, python, home),
+            output.held(taken, self._steps(job, python, home)),
             about,
             _target(plate, job, place.folder),
         )

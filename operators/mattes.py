@@ -61,14 +61,14 @@ class FATHOM_OT_make_mattes(OnPlate, Follows, bpy.types.Operator):
     def begin(self, context):
         """The mattes' job; nothing to run where they are there already."""
         require_own(context.scene, "scene")
-        job, place = self._prepare(context)
+        job, place, taken = output.take(lambda: self._prepare(context))
         self._folder, self._scene = place.folder, context.scene.session_uid
         if place.standing == "finished":
             self.finish(context)
             return None
         verb = "Finishing" if place.standing == "unfinished" else "Making"
         name = self.find_plate(context).name
-        steps = matte_making.steps(job, download=self.download, licences=listed(self.licenses))
+        steps = matte_making.steps(job, taken=taken, download=self.download, licences=listed(self.licenses))
         return f"{verb} the mattes of {name}", steps
 
     def finish(self, context):

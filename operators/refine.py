@@ -6,7 +6,7 @@ import bpy
 
 from ..inference.contract.untrusted import readable
 from ..scene import depth as depth_module
-from ..scene import depth_list, places, refine
+from ..scene import depth_list, output, places, refine
 from ..scene.depth import require_own
 from ..scene.problems import Problem
 from .arguments import argument, depth_argument, path_argument
@@ -36,12 +36,14 @@ class FATHOM_OT_refine_depth(Follows, bpy.types.Operator):
         require_own(scene, "scene")
         self._depth = depth = self._load(scene)
         refine.ask(depth)
-        wanted, place = refine.prepare(depth, self._values(scene), new_version=self.new_version)
+        wanted, place, taken = output.take(
+            lambda: refine.prepare(depth, self._values(scene), new_version=self.new_version)
+        )
         self._target, self._scene = place.folder, scene.session_uid
         if place.standing == "finished":
             self.finish(context)
             return None
-        return f"Refining the depth of {depth.name}", refine.steps(wanted), refine.Refining(wanted.output)
+        return f"Refining the depth of {depth.name}", refine.steps(wanted, taken), refine.Refining(wanted.output)
 
     def finish(self, context):
         """Put it on the list of the scene that asked."""

@@ -105,6 +105,7 @@ class Run:
     def close(self) -> None:
         """End the run at once, its processes included."""
         self.steps.close()
+        self.steps = in_turn()  # one that never began would hold what was taken for it
         if self.outcome == "running":
             self.outcome = "cancelled"
 

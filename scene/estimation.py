@@ -82,12 +82,17 @@ def estimate(
     JobError, OutputError, MissingEnvironment, WorkerError
         One sentence each.
     """
-    job, place = prepare(plate, settings or Settings(), root=root, new_version=new_version, asked=True)
+    job, place, taken = output.take(
+        lambda: prepare(plate, settings or Settings(), root=root, new_version=new_version, asked=True)
+    )
     if place.standing != "finished":
-        python = python or preferences.worker_python()
-        home = preferences.data_folder()
         try:
+            python = python or preferences.worker_python()
+            home = preferences.data_folder()
             client.run_blocking(job, python=python, home=home, on_event=on_event or (lambda _event: None))
         except WorkerError as error:
             raise WorkerError(error.event, worded(error.event.message)) from error
+        finally:
+            if taken is not None:
+                taken.release()
     return depth_module.load(place.folder, frame_offset=plate.frame_offset)

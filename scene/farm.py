@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -26,6 +27,7 @@ from . import depth as depth_module
 from .beside import Beside
 from .depth import DepthError, place_of
 from .disk_status import Seen
+from .output import Claim
 from .problems import Problem
 from .redraw import redraw
 from .settings import Settings
@@ -103,6 +105,8 @@ class Sent:
         In the farm's list.
     bundle : Path
         Folder of what the farm gets.
+    claims : tuple of Claim
+        By which the jobs' folders are held until they are planned.
     """
 
     plates: tuple[Plate, ...]
@@ -110,6 +114,7 @@ class Sent:
     there: tuple[tuple[Plate, Path], ...]
     name: str
     bundle: Path
+    claims: tuple[Claim, ...] = ()
 
 
 def named(target: str) -> str:
@@ -137,17 +142,21 @@ def from_preferences() -> Farm:
 
 
 def prepare(wanted: Sequence[tuple[Plate, Settings]], farm: Farm, *, root: Path, new_version: bool = False) -> Sent:
-    """The job of plates with their settings, whose depth goes below `root`; nothing is written.
+    """The job of plates with their settings, whose depth goes below `root`; nothing but its claims is written.
 
     FarmError where the farm cannot be sent to from here; otherwise as for `estimation.prepare`.
     """
     _require(farm)
-    found, there, taken = [], [], set()
+    found, there, claims, taken = [], [], [], set()
     for plate, settings in wanted:
-        job, place = estimation.prepare(plate, settings, root=root, new_version=new_version, asked=True, taken=taken)
+        prepared = partial(
+            estimation.prepare, plate, settings, root=root, new_version=new_version, asked=True, taken=taken
+        )
+        job, place, claim = output.take(prepared)
         if place.standing == "finished":
             there.append((plate, place.folder))
             continue
+        claims.append(claim)
         taken.add(place.folder)
         found.append((plate, job))
     first = f"{found[0][0].name} {Path(found[0][1].output).name}" if found else ""
@@ -160,11 +169,19 @@ def prepare(wanted: Sequence[tuple[Plate, Settings]], farm: Farm, *, root: Path,
         there=tuple(there),
         name=f"Depth of {name}",
         bundle=_free(folder / output.clip_folder(name)),
+        claims=tuple(claim for claim in claims if claim is not None),
     )
 
 
 def steps(sent: Sent, farm: Farm, *, python: Path, home: Path) -> Steps:
     """Plan all clips, write their job and send it, where the farm is one to send to; the worker's events."""
+    running = _steps(sent, farm, python, home)
+    for claim in sent.claims:
+        running = output.held(claim, running)
+    return running
+
+
+def _steps(sent: Sent, farm: Farm, python: Path, home: Path) -> Steps:
     count = len(sent.jobs)
 
     def planning(job: Job) -> Callable[[], Steps]:

@@ -60,7 +60,7 @@ def _place(folder: Path, wanted: Job, *, new_version: bool) -> Place:
     for _, version in sorted(there.items(), reverse=True) if not new_version else ():
         made, unfinished = made_mattes.made(version), made_mattes.unfinished(version)
         is_ours = made is not None and made.fingerprint == fingerprint
-        if is_ours and not output.input_changed(wanted, version / made_mattes.SIDECAR):
+        if is_ours and not output.input_changed(wanted, version, made):
             return Place(folder=version, standing="finished")
         if made is None and unfinished is not None and unfinished.fingerprint == fingerprint:
             return Place(folder=version, standing="unfinished")
@@ -92,8 +92,16 @@ def install() -> Steps:
     yield from environment_setup.add(preferences.own_environment(state.own), environment.MATTES)
 
 
-def steps(job: Job, *, download: bool = False, licences: Sequence[str] = ()) -> Steps:
-    """Make a job's mattes; with `download`, get what is missing first, under licenses that the artist accepts."""
+def steps(
+    job: Job, *, taken: output.Claim | None = None, download: bool = False, licences: Sequence[str] = ()
+) -> Steps:
+    """Make a job's mattes in a folder that is `taken`; with `download`, get what is missing first, under licenses that
+    the artist accepts.
+    """
+    yield from output.held(taken, _steps(job, download, licences))
+
+
+def _steps(job: Job, download: bool, licences: Sequence[str]) -> Steps:
     python, home = preferences.worker_python(), preferences.data_folder()
     kinds = {each.kind for each in made_mattes.missing(python, home)} if download else set()
     parts: list[Callable[[], Steps]] = []
@@ -132,9 +140,11 @@ def make(
     JobError, OutputError, MissingEnvironment, MattesError, Problem, WorkerError
         One sentence each.
     """
-    job, place = prepare(plate, settings or Settings(), root=root, new_version=new_version, asked=True)
+    job, place, taken = output.take(
+        lambda: prepare(plate, settings or Settings(), root=root, new_version=new_version, asked=True)
+    )
     if place.standing != "finished":
-        with contextlib.closing(steps(job, download=download, licences=licences)) as running:
+        with contextlib.closing(steps(job, taken=taken, download=download, licences=licences)) as running:
             for event in itertools.chain.from_iterable(running):
                 on_event(event)
                 if isinstance(event, Error):

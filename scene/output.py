@@ -9,16 +9,18 @@ import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import bpy
 
-from ..inference.contract import depth_sequence, exit_codes, numbering
+from ..inference.contract import depth_sequence, exit_codes, leftovers, made_mattes, numbering, own_files, plate_files
+from ..inference.contract.depth_sequence import DepthSequence
 from ..inference.contract.job import Job
 from ..inference.contract.leftovers import LOG
+from ..inference.contract.made_mattes import MadeMattes
 from ..inference.contract.untrusted import absolute, is_there
 from . import depth, places
 from .problems import Problem
@@ -29,7 +31,12 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 _LONGEST = 100
 """Bytes, not letters: that is what file systems count, and a Chinese character is three."""
 
+_ATTEMPTS = 100
+"""Folders that are tried to be taken: other Blenders may look for one in the same moment."""
+
 Standing = Literal["new", "unfinished", "finished"]
+_Wanted = TypeVar("_Wanted")
+_Step = TypeVar("_Step")
 
 
 class OutputError(Problem):
@@ -44,6 +51,83 @@ class Place:
 
     folder: Path
     standing: Standing
+
+
+class Claim:
+    """A folder that this Blender has taken for a run: for any other it is not free until the run ends, whatever it ends
+    by, as the operating system holds the lock.
+    """
+
+    def __init__(self, folder: Path, descriptor: int, made: tuple[Path, ...]) -> None:
+        self._path, self._descriptor, self._made = folder / depth_sequence.SCRATCH / leftovers.CLAIM, descriptor, made
+
+    def __del__(self) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """End it, and remove what was made for it and is empty."""
+        if self._descriptor < 0:
+            return
+        if os.name != "nt" and own_files.is_at(self._path, self._descriptor):  # Windows cannot delete an open file
+            self._path.unlink(missing_ok=True)
+        os.close(self._descriptor)
+        self._descriptor = -1
+        with contextlib.suppress(OSError):
+            if os.name == "nt":
+                self._path.unlink(missing_ok=True)
+            self._path.parent.rmdir()
+        leftovers.remove_empty(self._made)
+
+
+def claim(place: Place) -> Claim | None:
+    """Take the folder of a place for a run that begins now; None where another Blender has, or it is not free any more.
+
+    OutputError where it cannot be written.
+    """
+    made = leftovers.missing_folders(place.folder)
+    scratch = place.folder / depth_sequence.SCRATCH
+    try:
+        place.folder.mkdir(parents=True, exist_ok=True)
+        own_files.make_folder(scratch)
+        descriptor = own_files.open_file(scratch / leftovers.CLAIM, os.O_CREAT | os.O_RDWR, alone=False)
+    except FileNotFoundError:  # another Blender has just removed what it had made
+        return None
+    except OSError as error:
+        raise OutputError(
+            f"The output folder {place.folder} cannot be written "
+            f"({error.strerror or error}): choose a folder that you may write to."
+        ) from error
+    if not own_files.lock(descriptor) or not own_files.is_at(scratch / leftovers.CLAIM, descriptor):
+        os.close(descriptor)
+        return None
+    taken = Claim(place.folder, descriptor, made)
+    if place.standing == "new" and not _is_free(place.folder):
+        taken.release()
+        return None
+    return taken
+
+
+def take(find: Callable[[], tuple[_Wanted, Place]]) -> tuple[_Wanted, Place, Claim | None]:
+    """What `find` finds, which is asked again where another Blender takes the folder in the same moment.
+
+    None: there is nothing to run, or another Blender runs the same, which the worker says. OutputError where the folder
+    cannot be written.
+    """
+    for _ in range(_ATTEMPTS):
+        wanted, place = find()
+        taken = None if place.standing == "finished" else claim(place)
+        if taken is not None or place.standing != "new":
+            return wanted, place, taken
+    raise OutputError(f"Other Blenders take every folder beside {place.folder}: try again.")
+
+
+def held(taken: Claim | None, steps: Generator[_Step, bool | None, None]) -> Generator[_Step, bool | None, None]:
+    """The steps of a run, at whose end the folder that was taken for it is let go."""
+    try:
+        yield from steps
+    finally:
+        if taken is not None:
+            taken.release()
 
 
 def root_folder(path: str) -> Path:
@@ -101,7 +185,8 @@ def _place(root: Path, clip: str, wanted: Job, new_version: bool, taken: set[Pat
         for _, folder in sorted(numbers.items(), reverse=True):
             if folder in taken:
                 continue
-            if _made_by(folder) == fingerprint and not input_changed(wanted, folder / depth_sequence.SIDECAR):
+            made = _made(folder)
+            if made is not None and made.fingerprint == fingerprint and not input_changed(wanted, folder, made):
                 return Place(folder=folder, standing="finished")
             if depth_sequence.unfinished_fingerprint(folder) == fingerprint:
                 return Place(folder=folder, standing="unfinished")
@@ -189,33 +274,32 @@ def version_name(number: int) -> str:
     return f"v{number:03d}"
 
 
-def _made_by(folder: Path) -> str | None:
-    """Fingerprint of the job whose result lies whole in a folder; None where it cannot be read or maps are missing."""
+def _made(folder: Path) -> DepthSequence | None:
+    """The result that lies whole in a folder; None where it cannot be read or maps are missing."""
     try:
-        return depth.load(folder).sequence.fingerprint
+        return depth.load(folder).sequence
     except depth.DepthError:
         return None
 
 
-def input_changed(wanted: Job, made: Path) -> bool:
-    """Whether a file that the job reads was written after `made`, the file that was written last of its result.
+def input_changed(wanted: Job, folder: Path, made: DepthSequence | MadeMattes) -> bool:
+    """Whether a file that the job reads has changed since the result in a folder was made.
 
-    That is one of the clip's, a matte, or a depth sequence that it takes.
+    The clip's files have where they are not as the result says, or, where it does not say, were written after it; a
+    matte, or a depth sequence that the job takes, where that was.
     """
-    source = wanted.source
     first, last = wanted.first_frame, wanted.last_frame
-    files = [Path(source.path)]
-    if source.kind == "sequence":
-        files = [
-            Path(source.path) / name
-            for number, name in numbering.by_frame(source.files).items()
-            if (first is None or number >= first) and (last is None or number <= last)
-        ]
+    files: list[Path] = []
+    if made.plate_files is None:
+        files = [path for _, path in plate_files.paths(wanted.source, first, last)]
+    elif made.plate_files.are_others(plate_files.look(wanted.source, first, last)):
+        return True
     with contextlib.suppress(OSError):
         files += list(Path(wanted.mattes).iterdir()) if wanted.mattes else []
     sidecars = (Path(value) / depth_sequence.SIDECAR for value in wanted.parameters.values() if _is_path(value))
     files += [path for path in sidecars if path.is_file()]
-    made_at = made.stat().st_mtime_ns
+    name = made_mattes.SIDECAR if isinstance(made, MadeMattes) else depth_sequence.SIDECAR
+    made_at = (folder / name).stat().st_mtime_ns
     return any(path.stat().st_mtime_ns > made_at for path in files if path.exists())
 
 
@@ -224,7 +308,11 @@ def _is_path(value: object) -> bool:
 
 
 def is_free(folder: Path) -> bool:
-    """Whether a folder holds nothing that a new job could spoil."""
+    """Whether a folder holds nothing that a new job could spoil, and no Blender has taken it."""
+    return _is_free(folder) and not leftovers.is_held(folder, leftovers.CLAIM)
+
+
+def _is_free(folder: Path) -> bool:
     if not folder.is_dir():
         return False
     scratch = folder / depth_sequence.SCRATCH

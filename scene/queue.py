@@ -27,6 +27,7 @@ from . import depth as depth_module
 from .beside import Beside
 from .current_run import Run
 from .disk_status import Seen
+from .output import Place
 from .problems import PROBLEMS, Problem
 from .redraw import redraw
 from .settings import Settings
@@ -346,14 +347,15 @@ def _advance(on_event: Callable[[QueuedJob, Event], None] = lambda _queued, _eve
 
 def _begin(queued: QueuedJob) -> None:
     try:
-        queued = _placed(queued)
+        queued, taken = _placed(queued)
         if queued.state == "done":
             _finish(queued, "")
             return
         _queue.is_whole = queued_jobs.share_done(queued) is None
         steps = client.estimate(queued.job, python=preferences.worker_python(), home=preferences.data_folder())
         target = _target(queued) if _queue.asked_in.get(queued.id) == _queue.file else None
-        _queue.run = current_run.start(f"Estimating the depth of {queued.label}", steps, target=target)
+        title = f"Estimating the depth of {queued.label}"
+        _queue.run = current_run.start(title, output.held(taken, steps), target=target)
     except (OSError, *PROBLEMS) as problem:
         _change(queued, state="failed", message=str(problem))
         return
@@ -372,21 +374,30 @@ def _target(queued: QueuedJob) -> Target:
     return Target(Path(job.output), plate)
 
 
-def _placed(queued: QueuedJob) -> QueuedJob:
-    """A job that waits with the folder that is its own now: others may have been estimated since it was added."""
+def _placed(queued: QueuedJob) -> tuple[QueuedJob, output.Claim | None]:
+    """A job that waits with the folder that is its own now, taken: others may have been estimated since it was added.
+
+    See `output.take`.
+    """
     left = queued_jobs.share_done(queued)
     if left is not None:
-        return queued
+        return queued, None
     folder = Path(queued.job.output)
     if len(folder.parents) < 2:  # a note that is damaged; whoever starts the job says what is wrong
-        return queued
+        return queued, None
     others = {Path(each.job.output) for each in _queue.jobs if each.id != queued.id and each.state == "waiting"}
-    place = output.place(folder.parents[1], queued.label, queued.job, new_version=queued.new_version, taken=others)
-    if place.standing == "finished":
-        return _replaced(queued, replace(queued, job=with_output(queued.job, str(place.folder)), state="done"))
-    if place.folder == folder or not folder.exists() or output.is_free(folder):
-        return queued
-    return _replaced(queued, replace(queued, job=with_output(queued.job, str(place.folder))))
+
+    def find() -> tuple[Path, Place]:
+        place = output.place(folder.parents[1], queued.label, queued.job, new_version=queued.new_version, taken=others)
+        if place.standing != "finished" and (not folder.exists() or output.is_free(folder)):
+            place = Place(folder=folder, standing="new")
+        return place.folder, place
+
+    found, place, taken = output.take(find)
+    if place.standing != "finished" and found == folder:
+        return queued, taken
+    state = "done" if place.standing == "finished" else queued.state
+    return _replaced(queued, replace(queued, job=with_output(queued.job, str(found)), state=state)), taken
 
 
 def _conclude(queued: QueuedJob, run: Run) -> None:

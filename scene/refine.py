@@ -12,9 +12,10 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, FloatProperty, IntProperty, StringProperty
 
-from ..inference.contract import client, depth_sequence, leftovers
+from ..inference.contract import client, depth_sequence, leftovers, plate_files
 from ..inference.contract import refinement as contract
 from ..inference.contract.client import Steps, WorkerError
+from ..inference.contract.depth_sequence import DepthSequence
 from ..inference.contract.events import Error, Event
 from ..inference.contract.refinement import Refinement
 from ..inference.contract.untrusted import absolute, is_there
@@ -22,7 +23,7 @@ from . import depth as depth_module
 from . import depth_list, missing_files, output, places, preferences
 from . import plate as plate_module
 from .depth import Depth, DepthError, is_same_place
-from .output import Place
+from .output import Claim, Place
 from .versions import PATH_OPTIONS
 from .wording import worded
 
@@ -146,9 +147,20 @@ def _place(depth: Depth, fingerprint: str, *, new_version: bool) -> Place:
         if depth_sequence.unfinished_fingerprint(folder) == fingerprint:
             return Place(folder=folder, standing="unfinished")
         with contextlib.suppress(DepthError):
-            if depth_module.load(folder).sequence.fingerprint == fingerprint and _is_newer(folder, depth.folder):
+            made = depth_module.load(folder).sequence
+            is_same = made.fingerprint == fingerprint and not _is_of_others(made, depth)
+            if is_same and _is_newer(folder, depth.folder):
                 return Place(folder=folder, standing="finished")
     raise AssertionError("there are more numbers than folders")
+
+
+def _is_of_others(made: DepthSequence, depth: Depth) -> bool:
+    """Whether a refined depth was made with other files of the plate than there are now."""
+    shots = made.done_shots
+    if made.plate_files is None or not shots or not plate_module.may_look(depth):
+        return False
+    now = plate_files.look(depth.source, shots[0].first_frame, shots[-1].last_frame)
+    return made.plate_files.are_others(now)
 
 
 def _is_newer(folder: Path, than: Path) -> bool:
@@ -157,8 +169,12 @@ def _is_newer(folder: Path, than: Path) -> bool:
     return made >= before
 
 
-def steps(wanted: Refinement) -> Steps:
+def steps(wanted: Refinement, taken: Claim | None = None) -> Steps:
     """The steps of the worker that refines; everything that the refinement names may be looked at."""
+    yield from output.held(taken, _steps(wanted))
+
+
+def _steps(wanted: Refinement) -> Steps:
     for place in (wanted.depth, wanted.output, *([wanted.sky_mattes] if wanted.sky_mattes else [])):
         places.ask(place)
     folder = Path(wanted.output)
@@ -190,9 +206,9 @@ def refine(
         One sentence each.
     """
     ask(depth)
-    wanted, place = prepare(depth, values, new_version=new_version)
+    wanted, place, taken = output.take(lambda: prepare(depth, values, new_version=new_version))
     if place.standing != "finished":
-        with contextlib.closing(steps(wanted)) as running:
+        with contextlib.closing(steps(wanted, taken)) as running:
             for event in itertools.chain.from_iterable(running):
                 on_event(event)
                 if isinstance(event, Error):

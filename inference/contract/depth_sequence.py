@@ -13,6 +13,7 @@ from . import numbering, own_files, records
 from .camera import Camera, Pixels
 from .job import LONGEST_CUTS, Seed, Source
 from .numbering import Frame
+from .plate_files import PlateFiles
 from .records import Bounds, FilePath, ForPeople, RecordError, Seconds, Text, Word
 from .untrusted import LARGEST_FILE, is_folder, is_there, read_text
 
@@ -145,6 +146,8 @@ class DepthSequence:
         `Camera.origin` of the job's camera path; empty: it had none.
     refinement : dict
         The settings that the estimated maps were refined with (`refinement.Refinement.settings`); empty: they were not.
+    plate_files : PlateFiles or None
+        The plate's files in these frames, as they were read; None: unknown.
     """
 
     source: Source
@@ -170,6 +173,7 @@ class DepthSequence:
     focal_length: Annotated[float, Bounds(1e-3, 1e9)] | None = None
     camera: Word = ""
     refinement: dict[str, Any] = field(default_factory=dict)
+    plate_files: PlateFiles | None = None
     schema_version: int = SCHEMA_VERSION
 
     def problems(self) -> Iterator[str]:

@@ -25,7 +25,9 @@ _NOTES = ("frames.json", STATE, "plan.json")
 """Files that only describe others."""
 MAPS = ("disparity.####.exr", "confidence.####.exr")
 """The files of a depth sequence's maps."""
-LOCKS = (LOCK, f"{LOCK}.soft")
+CLAIM = f"{LOCK}.claim"
+"""Name of the file by which a Blender holds a folder, in the scratch folder, until its run ends (`scene.output`)."""
+LOCKS = (LOCK, f"{LOCK}.soft", CLAIM)
 """Names of the lock files of a running job."""
 SHOT = "shot.####-####/"
 """Folder, in the scratch folder, of the estimator's own files."""
@@ -122,8 +124,8 @@ def take_away(folder: Path, made: Iterable[Path] = (), *, ended: int | None = No
         if is_free and _holder(scratch / LOCK) in (None, ended):
             if own_files.is_file(folder / LOG):
                 (folder / LOG).unlink()
-            own_files.clear(scratch, Names((*FILES, *LOCKS)))
-            scratch.rmdir()
+            own_files.clear(scratch, Names((*FILES, *(each for each in LOCKS if each != CLAIM))))
+            scratch.rmdir()  # unless a Blender holds it, which removes it then
     remove_empty(made)
 
 
@@ -155,10 +157,10 @@ def _held(lock: Path) -> Iterator[bool]:
             os.close(descriptor)
 
 
-def is_held(folder: Path) -> bool:
+def is_held(folder: Path, lock: str = LOCK) -> bool:
     """Whether a run writes into an output folder, by the operating system's lock; False on a disk without locks."""
     try:
-        with _held(folder / SCRATCH / LOCK) as is_free:
+        with _held(folder / SCRATCH / lock) as is_free:
             return not is_free
     except OSError:
         return False

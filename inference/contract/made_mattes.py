@@ -11,6 +11,7 @@ from pathlib import Path
 from . import client, records
 from .catalogue import MissingRequirement
 from .numbering import Frame
+from .plate_files import PlateFiles
 from .records import FilePath, RecordError, Word
 from .untrusted import is_file, read_text
 
@@ -45,6 +46,8 @@ class MadeMattes:
         Source frames, both included.
     network, sha256 : str
         Name of the network's weights, and the checksum of their file.
+    plate_files : PlateFiles or None
+        As in `depth_sequence.DepthSequence`.
     """
 
     fingerprint: Word
@@ -53,6 +56,7 @@ class MadeMattes:
     last_frame: Frame
     network: Word
     sha256: Word
+    plate_files: PlateFiles | None = None
     schema_version: int = _SCHEMA
 
 
@@ -67,7 +71,7 @@ class UnfinishedMattes:
     key : str
         Equal exactly for runs whose mattes are bit for bit the same.
     is_writing : bool
-        Whether all mattes are found, and are being written into the folder.
+        Whether all mattes are written, and are being moved into the folder.
     """
 
     fingerprint: Word

@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..common.failures import Failure
-from ..contract import depth_sequence, exit_codes, numbering
+from ..contract import depth_sequence, exit_codes, plate_files
 from ..contract.depth_sequence import Weights
 from ..contract.job import Job
+from ..contract.plate_files import PlateFiles
 from ..media.color_config import config_file
 from ..media.mattes import mattes
 
@@ -66,7 +67,8 @@ class Inputs:
     ) -> None:
         self._job = job
         self._config = config_file(job.source.ocio_config)
-        self._clip = [*_movie(job), *_of_frames(job, first, last)]
+        self._plate = plate_files.paths(job.source, first, last)
+        self._clip = [*self._plate, *_mattes(job, first, last)]
         others: list[tuple[int | None, Path]] = [(None, self._config)] if self._config else []
         for folder in map(Path, sequences):
             others.append((None, folder / depth_sequence.SIDECAR))
@@ -137,6 +139,11 @@ class Inputs:
             facts["given"] = dict(given)
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
+    def plate_files(self) -> PlateFiles | None:
+        """The clip's files; None where one is missing."""
+        found = [facts for _, path in self._plate if (facts := self._found[path][1]) is not None]
+        return plate_files.of((each.size, each.written) for each in found) if len(found) == len(self._plate) else None
+
     def files_key(self) -> str:
         """A hash of the clip's files, and of the mattes, by name, size and modification time, wherever they lie."""
         facts = [self._identity(path) for path in self._found if path != self._config]
@@ -149,24 +156,14 @@ class Inputs:
 
 def note(job: Job) -> dict[Path, _Facts | None]:
     """Sizes and times of the clip's files; to be called before any of them is opened."""
-    return {path: _facts(path) for _, path in [*_movie(job), *_images(job, job.first_frame, job.last_frame)]}
+    return {path: _facts(path) for _, path in plate_files.paths(job.source, job.first_frame, job.last_frame)}
 
 
-def _of_frames(job: Job, first: int, last: int) -> list[tuple[int | None, Path]]:
-    """The files with one frame each, with its number: those of an image sequence, and the mattes."""
-    found = _images(job, first, last)
-    if job.mattes:
-        found += zip(range(first, last + 1), mattes(job.mattes, first, last, (1, 1)).files, strict=True)
-    return found
-
-
-def _movie(job: Job) -> list[tuple[int | None, Path]]:
-    return [(None, Path(job.source.path))] if job.source.kind == "movie" else []
-
-
-def _images(job: Job, first: int | None, last: int | None) -> list[tuple[int | None, Path]]:
-    named = numbering.by_frame(job.source.files).items() if job.source.files else ()
-    return [(number, Path(job.source.path) / name) for number, name in named if _is_within(number, first, last)]
+def _mattes(job: Job, first: int, last: int) -> list[tuple[int | None, Path]]:
+    """The mattes of the frames, with their numbers."""
+    if not job.mattes:
+        return []
+    return list(zip(range(first, last + 1), mattes(job.mattes, first, last, (1, 1)).files, strict=True))
 
 
 def _is_within(number: int | None, first: int | None, last: int | None) -> bool:

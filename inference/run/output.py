@@ -40,6 +40,7 @@ from ..contract.depth_sequence import (
 from ..contract.hints import setting
 from ..contract.numbering import Frame
 from ..contract.own_files import Names, PathConflict
+from ..contract.plate_files import PlateFiles
 from ..contract.records import Bounds, FilePath, Seconds, Word
 from ..estimators import registry
 from ..media.exr import read_map
@@ -285,9 +286,9 @@ def _current(folder: Path, new: State, *, overwrite: bool, emit: Emit) -> State:
         earlier = None
     finished = os.path.lexists(folder / depth_sequence.SIDECAR)  # readable or not
     if finished and not overwrite:
-        raise _finished_already(folder, new.fingerprint)
+        raise _finished_already(folder, new)
     if earlier and earlier.key == new.key:
-        current = replace(earlier, plate=new.plate)
+        current = replace(earlier, plate=new.plate, plate_files=new.plate_files)
         if current != earlier:
             write_state(current, scratch)
         return current
@@ -352,11 +353,15 @@ def conclude(folder: Path) -> bool:
         held.release()
 
 
-def _finished_already(folder: Path, fingerprint: str) -> Failure:
+def _finished_already(folder: Path, new: State) -> Failure:
     try:
-        same = depth_sequence.load(folder).fingerprint == fingerprint
+        made = depth_sequence.load(folder)
+        same = made.fingerprint == new.fingerprint
     except DepthSequenceError:
         same = False
+    if same and made.plate_files is not None and made.plate_files.are_others(new.plate_files):
+        what = f"{folder} contains the finished result of this job for other files: the clip has changed since."
+        return Failure(exit_codes.BAD_OUTPUT, what, hint=f"Choose another folder, or use {setting('overwrite')}.")
     what = f"{folder} contains the finished result of {'the same' if same else 'another'} job."
     hint = f"Choose another folder, or use {setting('overwrite')}."
     return Failure(exit_codes.BAD_OUTPUT, what, hint=f"Use it as it is. {hint}" if same else hint)
@@ -465,6 +470,8 @@ class State:
         `Job.fingerprint`, by which Blender recognizes the folder (`depth_sequence.unfinished_fingerprint`).
     plate : str
         The clip: its movie, or its sequence's first file (`depth_sequence.unfinished_plate`).
+    plate_files : PlateFiles or None
+        The clip's files.
     first_frame, last_frame : int
         The frames whose maps are the job's.
     staged : bool
@@ -489,6 +496,7 @@ class State:
     last_frame: Frame
     fingerprint: Word = ""
     plate: FilePath = ""
+    plate_files: PlateFiles | None = None
     staged: bool = False
     phase: Literal["estimating", "publishing"] = "estimating"
     shots: tuple[Shot, ...] = ()

@@ -104,6 +104,7 @@ def refine(
             key=_key(wanted, read, depth),
             fingerprint=wanted.fingerprint(sequence),
             plate=depth_sequence.plate_file(source),
+            plate_files=read.plate_files(),
             first_frame=first,
             last_frame=last,
         )
@@ -137,6 +138,7 @@ def refine(
                     seconds=round(out.seconds(), 2),
                     full_size=size == (clip.width, clip.height),
                     refinement={**sequence.refinement, **wanted.settings(), "refines": sequence.fingerprint},
+                    plate_files=read.plate_files(),
                 )
                 check()
                 read.check()

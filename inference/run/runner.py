@@ -157,6 +157,7 @@ def opened(
                 key=provenance.key,
                 fingerprint=provenance.fingerprint,
                 plate=depth_sequence.plate_file(job.source),
+                plate_files=read.plate_files(),
                 first_frame=first,
                 last_frame=last,
             ),
@@ -216,6 +217,7 @@ def finish(run: Run, done: tuple[depth_sequence.Shot, ...]) -> DepthSequence:
         cuts=job.cuts,
         focal_length=job.camera.focal_length if job.camera and not job.camera.poses else None,
         camera=job.camera.origin or "poses" if job.camera and job.camera.poses else "",
+        plate_files=run.read.plate_files(),
     )
     task.check()
     run.read.check()

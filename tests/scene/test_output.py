@@ -4,22 +4,23 @@ import json
 import os
 import shutil
 import string
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import bpy
 import pytest
-from bl_ext.dev.fathom.inference.contract import depth_sequence
+from bl_ext.dev.fathom.inference.contract import depth_sequence, plate_files
 from bl_ext.dev.fathom.inference.contract.depth_sequence import DepthSequence, Shot
 from bl_ext.dev.fathom.inference.contract.job import Job, Source
-from bl_ext.dev.fathom.scene import output
+from bl_ext.dev.fathom.scene import current_run, output
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 JOB = Job(source=Source(kind="movie", path="/clips/street.mp4"), output="")
 
 
-def finish(folder: Path, job: Job) -> None:
+def finish(folder: Path, job: Job, *, of: plate_files.PlateFiles | None = None) -> None:
     """What a finished run leaves."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "disparity.0001.exr").write_bytes(b"map")
@@ -33,6 +34,7 @@ def finish(folder: Path, job: Job) -> None:
         shots=(Shot(first_frame=1, last_frame=1, status="done"),),
         estimator=job.estimator,
         fingerprint=job.fingerprint(),
+        plate_files=of,
     )
     depth_sequence.save(sequence, folder)
 
@@ -85,6 +87,27 @@ def test_a_clip_that_was_rendered_again_gets_a_new_version(tmp_path):
     assert output.place(tmp_path, "street", job).folder.name == "v002"
 
 
+@pytest.mark.parametrize("hours", [-24, 0, 24], ids=["older", "as old", "of a clock that is ahead"])
+def test_another_clip_in_the_place_of_the_first_gets_a_new_version_whatever_its_time(tmp_path, hours):
+    movie = tmp_path / "street.mp4"
+    movie.write_bytes(b"movie")
+    before = movie.stat().st_mtime
+    job = replace(JOB, source=replace(JOB.source, path=str(movie)))
+    then = before + 3600 * hours
+    os.utime(movie, (then, then))
+    finish(tmp_path / "street" / "v001", job, of=plate_files.look(job.source, None, None))
+    assert output.place(tmp_path, "street", job).standing == "finished"
+    os.utime(movie, (then + 1, then + 1))
+    assert output.place(tmp_path, "street", job).standing == "finished", "some disks keep two seconds"
+    os.utime(movie, (then - 10, then - 10))
+    assert output.place(tmp_path, "street", job).folder.name == "v002"
+    movie.write_bytes(b"another movie")
+    os.utime(movie, (then, then))
+    assert output.place(tmp_path, "street", job).folder.name == "v002"
+    movie.unlink()
+    assert output.place(tmp_path, "street", job).standing == "finished", "nothing says that it is another"
+
+
 def test_a_sequence_looks_at_the_frames_of_the_job_alone(tmp_path):
     plates = tmp_path / "plates"
     plates.mkdir()
@@ -98,6 +121,53 @@ def test_a_sequence_looks_at_the_frames_of_the_job_alone(tmp_path):
     assert output.place(tmp_path, "plates", job).standing == "finished"
     os.utime(plates / names[1], (later, later))
     assert output.place(tmp_path, "plates", job).standing == "new"
+
+
+def test_of_several_that_look_in_the_same_moment_each_takes_a_folder_of_its_own(tmp_path):
+    (tmp_path / "street" / "v001").mkdir(parents=True)
+    (tmp_path / "street" / "v001" / "fathom.log").write_text("of a run that failed")
+
+    def begin(seed):
+        job = replace(JOB, seed=seed)
+        return output.take(lambda: (job, output.place(tmp_path, "street", job)))
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(begin, range(8)))
+    folders = {place.folder for _, place, _ in found}
+    assert len(folders) == 8 and tmp_path / "street" / "v001" in folders
+    assert not any(output.is_free(folder) for folder in folders)
+    for _, _, taken in found:
+        taken.release()
+    assert all(output.is_free(folder) or not folder.exists() for folder in folders)
+    assert [path.name for path in (tmp_path / "street").rglob("*")] == ["v001", "fathom.log"]
+
+
+def test_a_folder_stays_taken_as_long_as_its_run_and_is_let_go_where_none_begins(tmp_path):
+    wanted = lambda: (JOB, output.place(tmp_path, "street", JOB))  # noqa: E731
+    _, place, taken = output.take(wanted)
+    run = current_run.Run("A run", output.held(taken, iter([()])))
+    del taken
+    run.advance()
+    assert not output.is_free(place.folder) and output.place(tmp_path, "street", JOB).folder.name == "v002"
+    run.advance()
+    assert run.outcome == "done" and not place.folder.exists()
+    _, place, taken = output.take(wanted)
+    run = current_run.Run("A run", output.held(taken, iter([()])))
+    del taken
+    run.close()
+    assert run.outcome == "cancelled" and not place.folder.exists()
+    finish(place.folder, JOB)
+    assert output.take(wanted)[1:] == (replace(place, standing="finished"), None)
+
+
+def test_a_link_in_the_place_of_what_holds_a_folder_is_a_sentence(tmp_path):
+    (tmp_path / "street" / "v001").mkdir(parents=True)
+    (tmp_path / "street" / "v001" / "fathom.log").write_text("log")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "street" / "v001" / ".fathom").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(output.OutputError, match="is a link"):
+        output.take(lambda: (JOB, output.place(tmp_path, "street", JOB)))
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 def test_a_run_that_ended_before_its_first_frame_costs_no_version(tmp_path):
