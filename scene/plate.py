@@ -117,7 +117,13 @@ def require_shown(depth: Depth) -> Path:
             f"it looks for {missed[1]} in the place of {missed[0]}; rename the files so that the frame number comes "
             "last and the rest is alike."
         )
-    for name in (name for name in names if Path(name).suffix.lower() == ".exr"):
+    for name in names:  # Blender tells a format by what is in a file
+        try:
+            exr_windows.check_headers(folder / name)
+        except exr_windows.LargeHeader as error:
+            raise PlateError(f"The plate {folder / name} cannot be shown, since {error}: render it again.") from error
+        except (OSError, ValueError):  # another format, or damaged
+            continue
         windows = exr_windows.of_file(folder / name)
         for width, height in map(exr_windows.size, (windows.display, *windows.data) if windows else ()):
             if (shortfall := memory.shortage(width, height)) is not None:

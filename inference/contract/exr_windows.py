@@ -18,11 +18,19 @@ _MAGIC = b"\x76\x2f\x31\x01"
 _MULTIPART, _TILED_OR_DEEP = 0x1000, 0x0A00
 _LONGEST_NAME = 255
 _MOST_PARTS, _MOST_ATTRIBUTES, _MOST_CHANNELS = 1000, 10_000, 10_000
+LARGEST_HEADER = 1 << 24
+"""Bytes of all headers: manifests of mattes and thumbnails take a few million. The library, and Blender with it, takes
+several times as much memory as a header says that it has, whatever the file has.
+"""
 
 Box = tuple[int, int, int, int]
 """First column, first row, last column, last row; all inclusive."""
 _Attribute = tuple[str, int, int]
 """Kind, and the value's offset in the file and its length in bytes."""
+
+
+class LargeHeader(ValueError):
+    """A file's headers take too much memory; the message says it, without a full stop."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +100,26 @@ def of_file(path: str | Path) -> Windows | None:
         return None
 
 
+def check_headers(path: str | Path) -> None:
+    """Make sure that a file's headers take a bounded amount of memory, before a library reads them.
+
+    Raises
+    ------
+    OSError
+        It cannot be read.
+    LargeHeader
+        They are too large.
+    ValueError
+        It is not an OpenEXR file, or its headers do not end.
+    """
+    try:
+        with open_file(path) as file:
+            for _ in _headers(file):
+                pass
+    except struct.error as error:
+        raise ValueError("a header that does not end") from error
+
+
 def shared_display(paths: Iterable[str | Path]) -> Box | None:
     """The display window in which a sequence's images are placed; unreadable files and other formats are ignored.
 
@@ -110,13 +138,17 @@ def size(box: Box) -> tuple[int, int]:
     return box[2] - box[0] + 1, box[3] - box[1] + 1
 
 
-def with_plain_text(data: bytes) -> bytes:
-    """The same file with ``?`` for each byte outside ASCII in its header's texts and channel names."""
+def with_plain_header(data: bytes) -> bytes:
+    """The same file with ``?`` for each byte outside ASCII in its header's texts and channel names, and no fraction
+    with a zero below the line.
+    """
     changed = bytearray(data)
     for header in _headers(io.BytesIO(data)):
         for kind, at, length in header.values():
             if kind in ("string", "chlist"):
                 changed[at : at + length] = (byte if byte < 0x80 else ord("?") for byte in data[at : at + length])
+            elif kind == "rational" and data[at + 4 : at + 8] == bytes(4):
+                changed[at + 4] = 1
     return bytes(changed)
 
 
@@ -166,7 +198,8 @@ def _header(file: BinaryIO) -> dict[str, _Attribute]:
         if length < 0:
             raise ValueError("an attribute of negative length")
         attributes[name] = (kind, file.tell(), length)
-        file.seek(length, 1)
+        if file.seek(length, 1) > LARGEST_HEADER:
+            raise LargeHeader(f"it has a header of more than {LARGEST_HEADER >> 20} MB")
     return attributes
 
 

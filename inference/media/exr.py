@@ -219,11 +219,14 @@ def read_header(path: str | Path) -> dict[str, Any]:
 
 
 def _opened(path: str | Path, **options: bool) -> OpenEXR.File:
-    """Open a file, also one with texts in its header that are not UTF-8, which the library's bindings reject."""
+    """Open a file, also one whose header has texts that are not UTF-8, or a rate of 0/0, as the library's bindings reject
+    it for those.
+    """
+    exr_windows.check_headers(path)
     try:
         return OpenEXR.File(_library_name(path), **options)
-    except UnicodeDecodeError:
-        return OpenEXR.File(io.BytesIO(exr_windows.with_plain_text(Path(path).read_bytes())), **options)
+    except (UnicodeDecodeError, ZeroDivisionError):
+        return OpenEXR.File(io.BytesIO(exr_windows.with_plain_header(Path(path).read_bytes())), **options)
 
 
 def _library_name(path: str | Path) -> str | bytes:

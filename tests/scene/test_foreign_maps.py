@@ -151,6 +151,23 @@ def test_an_exr_plate_that_memory_does_not_suffice_for_is_not_shown(tmp_path, em
         plates.require_shown(depths.load(folder))
 
 
+@pytest.mark.parametrize("ending", ["exr", "png"])
+def test_a_plate_with_a_header_of_gigabytes_is_not_shown_whatever_it_is_called(tmp_path, empty_file, ending):
+    folder = depth_maker.make(tmp_path, camera=filmed)
+    first = tmp_path / "plate" / f"plate.0001.{ending}"
+    depth_maker.write_map(tmp_path / "map.exr", np.zeros((16, 24)))
+    data = (tmp_path / "map.exr").read_bytes()
+    for path in list((tmp_path / "plate").iterdir()):
+        path.with_suffix(f".{ending}").write_bytes(data)
+    with open(first, "wb") as file:
+        file.write(data[:8] + b"big\0string\0" + struct.pack("<i", 2**31 - 16))
+        file.seek(2**31 - 16, 1)
+        file.write(data[8:])
+    rewrite(folder, lambda data: data["source"].update(files=[f"plate.{n:04d}.{ending}" for n in range(1, 6)]))
+    with pytest.raises(PlateError, match=rf"plate\.0001\.{ending} cannot be shown, since it has a header of more than"):
+        plates.require_shown(depths.load(folder))
+
+
 def test_what_is_free_is_known_or_nothing_is_said():
     free = memory.free_bytes()
     assert free is None or free > 50_000_000

@@ -1,3 +1,4 @@
+import io
 import os
 import struct
 
@@ -80,6 +81,18 @@ def test_texts_of_a_header_that_are_no_utf_8(attribute, tmp_path):
     assert exr.read_header(path)[attribute] == "Ren?"
 
 
+def test_a_rate_of_zero_below_the_line(tmp_path):
+    path = tmp_path / "plate.0001.exr"
+    exr.write_map(path, np.ones((4, 4), np.float32), {"note": "here"})
+    rate = b"framesPerSecond\0rational\0" + struct.pack("<iiI", 8, 24, 0)
+    path.write_bytes(path.read_bytes()[:8] + rate + path.read_bytes()[8:])
+    at = exr_windows.stored(io.BytesIO(path.read_bytes())).chunks
+    data = bytearray(path.read_bytes())
+    data[at : at + 8] = struct.pack("<Q", struct.unpack_from("<Q", data, at)[0] + len(rate))
+    path.write_bytes(data)
+    assert exr.read_map(path).min() == 1 and exr.read_header(path)["framesPerSecond"] == 24
+
+
 def test_the_header_alone_tells_the_channels_of_all_parts(tmp_path):
     def part(name, channels):
         pixels = {channel: np.zeros((2, 3), np.float32) for channel in channels}
@@ -129,3 +142,20 @@ def test_channels_of_fewer_pixels_are_said(tmp_path):
         for read in (stills.read, lambda path: exr.read_map(path, size=(16, 8)), read_flow):
             with pytest.raises(ClipError, match=r"holds its channel \w+ at a part of its resolution"):
                 read(path)
+
+
+@pytest.mark.parametrize("kind", ["string", "stringvector"])
+def test_a_header_of_gigabytes_is_declined_before_it_is_read(kind, tmp_path):
+    path = tmp_path / "map.exr"
+    exr.write_map(path, np.ones((4, 4), np.float32), {"note": "here"})
+    data = path.read_bytes()
+    at, length = data.index(b"note\0string\0"), 2**31 - 16
+    with open(path, "wb") as file:  # of which the disk has a few kilobytes
+        file.write(data[:at] + b"big\0" + kind.encode() + b"\0" + struct.pack("<i", length))
+        file.seek(length, 1)
+        file.write(data[at:])
+    with pytest.raises(ClipError, match="it has a header of more than 16 MB"):
+        exr.read_map(path)
+    with pytest.raises(exr_windows.LargeHeader):
+        exr.read_header(path)
+    assert exr_windows.of_file(path) is None
