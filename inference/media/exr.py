@@ -219,8 +219,8 @@ def read_header(path: str | Path) -> dict[str, Any]:
 
 
 def _opened(path: str | Path, **options: bool) -> OpenEXR.File:
-    """Open a file, also one whose header has texts that are not UTF-8, or a rate of 0/0, as the library's bindings reject
-    it for those.
+    """Open a file, also one whose header has texts that are not UTF-8, or a rate of 0/0, for which the bindings reject
+    it.
     """
     exr_windows.check_headers(path)
     try:
