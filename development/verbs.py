@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -80,7 +81,8 @@ def lint(arguments: list[str]) -> int:
 def build(arguments: list[str]) -> int:
     """Build the extension's zip with the tool in Blender's wheel, and a static repository that serves it.
 
-    The repository is a folder with the zip and Blender's index of it, for any web server or release page.
+    The repository is a folder with the zip and Blender's index of it, for any web server or release page. In the zip is
+    what git knows alone: what else lies in the folder may be private.
     """
     blender = environments.ensure(BLENDERS[DEFAULT_BLENDER])
     tools = sorted(environments.BLENDERS[DEFAULT_BLENDER].path.rglob("addons_core/bl_pkg/cli/blender_ext.py"))
@@ -89,15 +91,53 @@ def build(arguments: list[str]) -> int:
             f"the bpy wheel in {blender.parent.parent} has no extension tool; delete that folder and run again."
         )
     output, repository = ROOT / "build", ROOT / "build" / "repository"
-    shutil.rmtree(repository, ignore_errors=True)  # it has one version, which is this one
-    repository.mkdir(parents=True)
+    for folder in (output, repository):
+        if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+            raise Problem(f"{folder} is a link or a file, and files in it are replaced; remove it.")
+    repository.mkdir(parents=True, exist_ok=True)
+    for old in (*repository.glob("fathom-*.zip"), *(repository / name for name in ("index.json", "index.html"))):
+        old.unlink(missing_ok=True)  # it has one version, which is this one
     tool = [str(blender), str(tools[0])]
-    status = _run([*tool, "build", "--source-dir", str(ROOT), "--output-dir", str(repository)])
+    with tempfile.TemporaryDirectory() as source:
+        copy_tracked(ROOT, Path(source))
+        status = _run([*tool, "build", "--source-dir", source, "--output-dir", str(repository)])
     if status:
         return status
     for package in repository.glob("*.zip"):
         shutil.copy2(package, output)
     return _run([*tool, "server-generate", "--repo-dir", str(repository), "--html"])
+
+
+def copy_tracked(root: Path, folder: Path) -> None:
+    """Copy the files that git knows from a repository into a folder, as they are now; name the others.
+
+    Raises
+    ------
+    Problem
+        One is a link or the like; or git cannot be asked.
+    """
+    known, unknown = (_listed(root, *options) for options in ((), ("--others", "--exclude-standard")))
+    for name in known:
+        path = root / name
+        if not path.exists() and not path.is_symlink():
+            continue  # deleted, and not yet committed
+        if path.is_symlink() or not path.is_file():
+            raise Problem(f"{name!r} is a link or the like, and no file; remove it.")
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, folder / name)
+    if left := [name for name in unknown if not name.startswith(".")]:
+        more = f" and {len(left) - 5} more" if len(left) > 5 else ""
+        print(f"Not in the zip, since git does not know them: {', '.join(map(repr, left[:5]))}{more}", flush=True)
+
+
+def _listed(root: Path, *options: str) -> list[str]:
+    """Names of files that git lists."""
+    try:
+        command = ["git", "-C", str(root), "ls-files", "-z", *options]
+        found = subprocess.run(command, capture_output=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise Problem(f"{root} is no repository that git can list ({error}); clone it, and install git.") from error
+    return [name for name in os.fsdecode(found).split("\0") if name]
 
 
 def benchmark(arguments: list[str]) -> int:

@@ -109,3 +109,32 @@ def test_an_unknown_verb_is_named():
     told = run("tset")
     assert told.returncode == 2
     assert "'tset'" in told.stderr
+
+
+def test_the_zip_is_of_what_git_knows(tmp_path, capsys):
+    source, copy = tmp_path / "source", tmp_path / "copy"
+    for name in ("scene/known.py", "scene/deleted.py", "private/key.pem", "ignored.log"):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_text("committed")
+    (source / ".gitignore").write_text("*.log\n")
+
+    def git(*arguments):
+        subprocess.run(["git", "-C", str(source), *arguments], check=True, capture_output=True)
+
+    git("init", "-q")
+    git("add", ".gitignore", "scene")
+    (source / "scene" / "deleted.py").unlink()
+    (source / "scene" / "known.py").write_text("changed")
+    verbs.copy_tracked(source, copy)
+    assert {path.relative_to(copy).as_posix() for path in copy.rglob("*") if path.is_file()} == {
+        ".gitignore",
+        "scene/known.py",
+    }
+    assert (copy / "scene" / "known.py").read_text() == "changed"
+    assert "Not in the zip, since git does not know them: 'private/key.pem'" in capsys.readouterr().out
+    (source / "scene" / "link.py").symlink_to("/etc/passwd")
+    git("add", "scene/link.py")
+    with pytest.raises(Problem, match=r"'scene/link\.py' is a link"):
+        verbs.copy_tracked(source, copy)
+    with pytest.raises(Problem, match="no repository that git can list"):
+        verbs.copy_tracked(tmp_path / "nowhere", copy)
