@@ -19,7 +19,7 @@ from ..inference.contract import export as contract
 from ..inference.contract import own_files
 from ..inference.contract.depth_sequence import Shot
 from ..inference.contract.export import Export
-from . import camera, nodes
+from . import camera, nodes, whole_files
 from .build import fit_scene
 from .depth import Depth
 from .export import built
@@ -231,6 +231,8 @@ def _write(kind: str, path: Path, made: bpy.types.Scene, things: list[bpy.types.
     """Let Blender's own exporter write the things of a scene."""
     layer = made.view_layers[0]
     layer.update()
+    if kind.startswith("alembic"):  # whose writer ends Blender where the disk is full
+        whole_files.require_room(path.parent, _largest(things, layer, frames))
     for thing in things:
         thing.select_set(True, view_layer=layer)
     in_renders = {} if kind in contract.CAMERAS else {"evaluation_mode": "RENDER"}
@@ -252,3 +254,15 @@ def _write(kind: str, path: Path, made: bpy.types.Scene, things: list[bpy.types.
         reason = str(error).strip().removeprefix("Error: ").rstrip(".")
         what = "camera" if kind in contract.CAMERAS else "mesh"
         raise Problem(f"Blender cannot write the {what} to {path.parent} ({reason}).") from error
+    whole_files.require(path)
+
+
+def _largest(things: list[bpy.types.Object], layer: bpy.types.ViewLayer, frames: range) -> float:
+    """Bytes of an Alembic file at most, about: places, normals, UVs and indices of every frame."""
+    total = 1e6
+    for thing in things:
+        data, of_frame = thing.evaluated_get(layer.depsgraph).data, 4096
+        if isinstance(data, bpy.types.Mesh):
+            of_frame += 12 * len(data.vertices) + 36 * len(data.loops) + 4 * len(data.polygons)
+        total += of_frame * len(frames)
+    return total

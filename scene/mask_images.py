@@ -10,7 +10,7 @@ from pathlib import Path
 import bpy
 
 from ..inference.contract import own_files
-from . import versions
+from . import versions, whole_files
 from .problems import Problem
 from .source import Plate
 
@@ -61,10 +61,19 @@ def rasterize(mask: bpy.types.Mask, plate: Plate, folder: Path) -> Path:
         scene.frame_start, scene.frame_end = start, start + count - 1
         render.filepath = versions.as_render_path(drafts / "matte.")
         bpy.ops.render.render(animation=True, scene=scene.name)
-        for index in range(count):
-            os.replace(render.frame_path(frame=start + index), folder / name_of(plate.first_frame + index))
+        rendered = [Path(render.frame_path(frame=start + index)) for index in range(count)]
+        targets = [folder / name_of(plate.first_frame + index) for index in range(count)]
+        for path, target in zip(rendered, targets):  # before the first is replaced
+            whole_files.require(path)
+            if target.is_dir() and not target.is_symlink():
+                raise own_files.PathConflict(target, "is a folder")
+        for path, target in zip(rendered, targets):
+            os.replace(path, target)
     except (OSError, RuntimeError) as error:
-        raise Problem(f"The mask {mask.name} cannot be written into {folder}: {str(error).strip()}") from error
+        reason = error.sentence if isinstance(error, own_files.PathConflict) else getattr(error, "strerror", None)
+        raise Problem(
+            f"The mask {mask.name} cannot be written into {folder}: {reason or str(error).strip()}"
+        ) from error
     finally:
         if drafts is not None:
             shutil.rmtree(drafts, ignore_errors=True)

@@ -48,6 +48,28 @@ def test_what_cannot_be_written_is_said(empty_file, tmp_path):
         mask_images.rasterize(box(0, 1), plate(None, None), tmp_path)
 
 
+def test_earlier_mattes_stay_where_not_all_can_be_replaced(empty_file, tmp_path, monkeypatch):
+    folder = mask_images.rasterize(box(0.25, 0.5), plate(), tmp_path / "mattes")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    require = mask_images.whole_files.require
+
+    def full(path):
+        if "0106" in path.name:
+            path.write_bytes(b"")  # as Blender leaves it, which says nothing
+        require(path)
+
+    monkeypatch.setattr(mask_images.whole_files, "require", full)
+    with pytest.raises(Problem, match=r"box.* cannot be written into .*: a file is not whole; the disk may be full"):
+        mask_images.rasterize(box(0, 0.1), plate(), folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    monkeypatch.undo()
+    (folder / "matte.0007.png").unlink()
+    (folder / "matte.0007.png").mkdir()
+    with pytest.raises(Problem, match=r"matte\.0007\.png is a folder"):
+        mask_images.rasterize(box(0, 0.1), plate(), folder)
+    assert all((folder / name).read_bytes() == before[name] for name in list(before) if "0007" not in name)
+
+
 def test_one_press_makes_mattes_beside_the_depth(empty_file, tmp_path):
     image = tmp_path / "street.0001.png"
     depth_maker.write_png(image, depth_maker.smooth_image(1, 64, 48))
