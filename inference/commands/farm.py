@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import time
@@ -11,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..common.failures import Cancelled, Failure
-from ..contract import events, exit_codes
+from ..contract import events, exit_codes, numbering
+from ..contract.numbering import NumberingError
 from . import estimate, stoppable
 from .display import Display
 from .numbers import whole_number
@@ -229,12 +231,23 @@ def _own_names(clips: list[str]) -> list[str]:
     """A folder name for each clip: its own, with a number where several have one, as some disks tell names apart."""
     found: dict[str, str] = {}
     for clip in clips:
-        path = Path(os.path.abspath(clip))  # noqa: PTH100  a name without ``..``
-        own = (path.stem if path.suffix and not path.is_dir() else path.name) or "clip"
+        own = _own_name(Path(os.path.abspath(clip))) or "clip"  # noqa: PTH100  a name without ``..``
         ways = (own, *(f"{own}-{number}" for number in range(2, len(clips) + 2)))
         name = next(each for each in ways if each.casefold() not in found)
         found[name.casefold()] = name
     return list(found.values())
+
+
+def _own_name(clip: Path) -> str:
+    """The name of a movie, of a folder of frames, or of the sequence that a frame belongs to."""
+    from ..media import sequence, stills
+
+    if clip.is_dir():
+        return clip.name
+    if clip.suffix.lower() in stills.EXTENSIONS and clip.is_file():
+        with contextlib.suppress(NumberingError):  # which planning reports
+            return numbering.name_of(str(clip.parent), numbering.around(clip.name, sequence.images(clip.parent)))
+    return clip.stem if clip.suffix else clip.name
 
 
 def _merge(options: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..common.failures import Failure, unwritable
 from ..common.files import make_folder
-from ..contract import depth_sequence, exit_codes, own_files
+from ..contract import depth_sequence, exit_codes, numbering, own_files
 from ..contract.untrusted import in_a_line
 from . import planning
 from .planning import Plan
@@ -86,9 +86,25 @@ def clip_of(plan: Plan) -> str:
     return os.path.abspath(plan.job.source.path)  # noqa: PTH100  keeps links
 
 
-def label_of(plan: Plan) -> str:
-    """The clip's name for people."""
-    return in_a_line(Path(depth_sequence.plate_file(plan.job.source)).stem, most=60)
+def labels_of(plans: Sequence[Plan]) -> list[str]:
+    """The clips' names for people: clips of one name have that of the next folder beside it, or else a number."""
+    names = [_name_of_clip(plan) for plan in plans]
+    labels: list[str] = []
+    for plan, name in zip(plans, names):
+        label = name
+        if names.count(name) > 1:
+            folders = Path(depth_sequence.plate_file(plan.job.source)).parents
+            folder = next((each.name for each in folders if each.name not in ("", name)), "")
+            label = in_a_line(f"{name} ({folder})", most=80) if folder else name
+        ways = (label, *(f"{label} {number}" for number in range(2, len(plans) + 2)))
+        labels.append(next(way for way in ways if way not in labels))
+    return labels
+
+
+def _name_of_clip(plan: Plan) -> str:
+    """A clip's name, of an image sequence without the frame's number."""
+    source = plan.job.source
+    return in_a_line(numbering.name_of(source.path, source.files, stream=source.stream), most=60)
 
 
 def time_limit(seconds: float) -> int:
@@ -98,4 +114,4 @@ def time_limit(seconds: float) -> int:
 
 def _name_of(plans: Sequence[Plan]) -> str:
     more = f" and {len(plans) - 1} more" if len(plans) > 1 else ""
-    return in_a_line(f"Depth of {label_of(plans[0])}{more}", most=100)
+    return in_a_line(f"Depth of {_name_of_clip(plans[0])}{more}", most=100)

@@ -16,7 +16,7 @@ from ..contract import exit_codes, own_files
 from ..contract.own_files import Names
 from ..contract.untrusted import in_a_line
 from . import bundles
-from .bundles import Bundle, clip_of, label_of, time_limit
+from .bundles import Bundle, clip_of, labels_of, time_limit
 from .planning import Plan
 
 _NAMES = Names(("clip.##/##.job", "clip.##/##.plugin", "submit.txt"))
@@ -44,11 +44,11 @@ def write(bundle: Bundle, folder: Path) -> Path:
     """
     files: dict[str, str] = {}
     lines = []
-    for number, plan in enumerate(bundle.plans, 1):
+    for number, (plan, label) in enumerate(zip(bundle.plans, labels_of(bundle.plans)), 1):
         pairs = []
         for place, work in enumerate(_chain(plan), 1):
             stem = f"clip.{number:02d}/{place:02d}"
-            files[f"{stem}.job"] = _job(bundle, plan, work)
+            files[f"{stem}.job"] = _job(bundle, plan, label, work)
             files[f"{stem}.plugin"] = _plugin(bundle, work)
             pairs.append(f"-job {_quoted(f'{folder / stem}.job')} {_quoted(f'{folder / stem}.plugin')}")
         lines.append(f"-SubmitMultipleJobs -dependent {' '.join(pairs)}\n")
@@ -92,11 +92,11 @@ def _chain(plan: Plan) -> Iterator[_Work]:
     yield _Work(name="Merge", arguments=("merge", output, "--clip", clip, *mattes))
 
 
-def _job(bundle: Bundle, plan: Plan, work: _Work) -> str:
+def _job(bundle: Bundle, plan: Plan, label: str, work: _Work) -> str:
     first, last = work.chunks[0], work.chunks[-1]
     return _lines(
         ("Plugin", "CommandLine"),
-        ("Name", f"{label_of(plan)}: {work.name}"),
+        ("Name", f"{label}: {work.name}"),
         ("BatchName", bundle.name),
         ("Frames", str(first) if first == last else f"{first}-{last}"),
         ("ChunkSize", "1"),

@@ -18,7 +18,7 @@ from typing import Any
 from ..common.failures import Failure
 from ..contract import exit_codes
 from . import bundles
-from .bundles import Bundle, clip_of, label_of
+from .bundles import Bundle, clip_of, labels_of
 from .planning import Plan
 
 JOB_TYPE = "fathom-depth"
@@ -56,16 +56,19 @@ def _job(bundle: Bundle) -> dict[str, Any]:
             "clips": clips,
             "chunks_per_task": 1,
             "task_type": "misc",
-            "plans": json.dumps([_clip(plan, outputs, clips) for plan in bundle.plans], ensure_ascii=False),
+            "plans": json.dumps(
+                [_clip(plan, label, outputs, clips) for plan, label in zip(bundle.plans, labels_of(bundle.plans))],
+                ensure_ascii=False,
+            ),
         },
         "metadata": {"fathom.frames": str(sum(plan.last_frame - plan.first_frame + 1 for plan in bundle.plans))},
     }
 
 
-def _clip(plan: Plan, outputs: str, clips: str) -> dict[str, Any]:
+def _clip(plan: Plan, label: str, outputs: str, clips: str) -> dict[str, Any]:
     """A clip as the job type reads it."""
     return {
-        "name": label_of(plan),
+        "name": label,
         "output": _below(plan.job.output, outputs),
         "clip": _below(clip_of(plan), clips),
         "mattes": _below(plan.job.mattes, clips) if plan.job.mattes else "",

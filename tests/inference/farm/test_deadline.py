@@ -35,9 +35,10 @@ def test_a_clip_is_a_chain_of_jobs_whose_frames_are_chunks(bundle, cut_clip, cli
     folder = bundle(cut_clip, clip, kind="deadline", more=("--name", "Night"))
     first, second = sorted(folder.glob("clip.*"))
     jobs = [facts_of(path) for path in sorted(first.glob("*.job"))]
+    plate = f"plate ({cut_clip.name})"
     assert [job["Name"] for job in jobs] == [
-        "plate.0001: Check the plan", "plate.0001: Looking", "plate.0001: Averaging", "plate.0001: Writing",
-        "plate.0001: Finishing the shot", "plate.0001: Merge",
+        f"{plate}: Check the plan", f"{plate}: Looking", f"{plate}: Averaging", f"{plate}: Writing",
+        f"{plate}: Finishing the shot", f"{plate}: Merge",
     ]  # fmt: skip
     assert [job["Frames"] for job in jobs] == ["0", "0-1", "2-3", "4-5", "6-7", "0"]
     assert {job["BatchName"] for job in jobs} == {"Night"} and {job["ChunkSize"] for job in jobs} == {"1"}

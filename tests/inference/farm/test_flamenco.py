@@ -52,16 +52,17 @@ def test_a_task_is_a_chunk_and_waits_for_its_shots_phase_before(bundle, cut_clip
     folder = bundle(cut_clip, clip, kind="flamenco", frames=6)
     tasks = compiled(folder)
     names = [task["name"] for task in tasks]
+    plate = f"plate ({cut_clip.name})"
     assert names[:5] == [
-        "plate.0001: check the plan",
-        *(f"plate.0001: Looking, chunk {number}" for number in range(4)),
+        f"{plate}: check the plan",
+        *(f"{plate}: Looking, chunk {number}" for number in range(4)),
     ]
     assert sum(name.endswith("merge") for name in names) == 2 and len(tasks) == 2 + 2 + 12 + 6
     assert all(place < index for index, task in enumerate(tasks) for place in task["dependencies"])
     waits = {task["name"]: [names[place] for place in task["dependencies"]] for task in tasks}
-    assert waits["plate.0001: Looking, chunk 2"] == ["plate.0001: check the plan"]
-    assert waits["plate.0001: Averaging, chunk 5"] == [f"plate.0001: Looking, chunk {number}" for number in (2, 3)]
-    assert set(waits["plate.0001: merge"]) == {f"plate.0001: Finishing the shot, chunk {n}" for n in (10, 11)}
+    assert waits[f"{plate}: Looking, chunk 2"] == [f"{plate}: check the plan"]
+    assert waits[f"{plate}: Averaging, chunk 5"] == [f"{plate}: Looking, chunk {number}" for number in (2, 3)]
+    assert set(waits[f"{plate}: merge"]) == {f"{plate}: Finishing the shot, chunk {n}" for n in (10, 11)}
     first = arguments_of(tasks[1])
     assert first[:3] == ["-I", "-u", f"{fathom}/__main__.py"]
     assert first[3:] == [

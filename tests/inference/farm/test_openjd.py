@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -13,6 +14,9 @@ import yaml
 from development.benchmarks.farm import FOCAL, make_clip
 from inference.commands import farm
 from inference.contract import exit_codes
+from inference.contract.job import Source
+from inference.estimators.quick.weights import FILE, MODEL
+from inference.farm import bundles
 
 OPENJD = shutil.which("openjd", path=os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))
 
@@ -41,6 +45,7 @@ def test_a_bundle_has_a_step_for_each_phase_and_what_it_reads(bundle, openjd, cu
     assert "passes validation checks" in openjd("check", folder)
     summary = openjd("summary", folder)
     assert "Total steps: 6" in summary and "Total tasks: 16" in summary
+    assert "Depth of plate and 1 more" in summary, "sequences without the number of their first frames"
     steps = template_of(folder)["steps"]
     assert [step["name"] for step in steps] == [
         "Check the plans",
@@ -95,6 +100,33 @@ def test_parallax_on_a_farm_makes_what_one_run_makes(bundle, openjd, worker, far
 
 
 @pytest.mark.slow
+def test_quick_on_a_farm_makes_what_one_run_makes(bundle, openjd, worker, farm, footage, tmp_path):
+    weights = footage / "learned" / "tcmonodepth_small_192x320.onnx"
+    if not weights.is_file():
+        pytest.skip("the weights of Quick are not among the test footage")
+    studio = tmp_path / "studio" / MODEL.repository / FILE
+    studio.parent.mkdir(parents=True)
+    shutil.copy(weights, studio)
+    worker.environment["FATHOM_HOME"] = str(tmp_path / "home")  # of its own, as other tests miss these weights
+    got = worker(
+        "models", "download", MODEL.name, "--from", tmp_path / "studio", "--accept-license", MODEL.licence.name
+    )
+    assert got.returncode == 0, got.stderr
+    clip = make_clip(tmp_path / "dolly", 16, (192, 144))
+    folder = bundle(clip, estimator="quick", frames=8)
+    assert "passes validation checks" in openjd("check", folder)
+    summary = openjd("summary", folder)
+    assert "Depth of dolly" in summary and "Total steps: 6" in summary and "Total tasks: 8" in summary
+    names = [step["name"].partition(" (")[2][:-1] for step in template_of(folder)["steps"][1:-1]]
+    assert names == ["quick.look", "quick.level", "quick.steady", "finish"]
+    openjd("run", folder)
+    one = worker("estimate", clip, "--output", tmp_path / "one", "--estimator", "quick")
+    assert one.returncode == 0, one.stderr
+    made = farm.contents(tmp_path / "depths" / clip.name)
+    assert len(made) == 17 and made == farm.contents(tmp_path / "one")
+
+
+@pytest.mark.slow
 def test_steps_are_done_apart_where_paths_are_mapped(bundle, openjd, worker, cut_clip, whole, farm, tmp_path):
     here, there = tmp_path / "here", tmp_path / "there"
     shutil.copytree(cut_clip, here / "clip")
@@ -144,3 +176,17 @@ def test_clips_of_one_name_have_folders_of_their_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     clips = ["a/plate.mov", "b/Plate.mov", "c/plate-2", "..", "/"]
     assert farm._own_names(clips) == ["plate", "Plate-2", "plate-2-2", tmp_path.parent.name, "clip"]
+    for name in ("street.0001.png", "street.0002.png", "still.png"):
+        (tmp_path / name).touch()
+    assert farm._own_names(["street.0002.png", "still.png"]) == ["street", "still"]
+
+
+def test_clips_of_one_name_are_told_apart_in_the_queue():
+    def plan(path, *files):
+        source = Source(kind="sequence" if files else "movie", path=path, files=files)
+        return SimpleNamespace(job=SimpleNamespace(source=source))
+
+    frames = ("plate.1001.exr", "plate.1002.exr")
+    same = [plan("/sh010/plate", *frames), plan("/sh020/bg", *frames), plan("/a/plate.mov"), plan("/b/a/plate.mov")]
+    labels = bundles.labels_of([*same, plan("/plate.mov"), plan("/street.mov")])
+    assert labels == ["plate (sh010)", "plate (bg)", "plate (a)", "plate (a) 2", "plate", "street"]
