@@ -45,10 +45,12 @@ def new(tree: bpy.types.NodeTree, kind: str, *, label: str = "", **properties: A
         own = _BARE_COMPOSITOR and tree.bl_idname == "CompositorNodeTree"
         kind = ("CompositorNode" if own else "ShaderNode") + kind
     node = tree.nodes.new(kind)
-    if label:  # each property that is set makes Blender go through the tree
+    # each property that is set makes Blender go through the tree
+    if label:
         node.label = label
     for name, value in properties.items():
-        setattr(node, name, value)
+        if getattr(node, name) != value:
+            setattr(node, name, value)
     return node
 
 
@@ -150,11 +152,14 @@ def arrange(tree: bpy.types.NodeTree) -> None:
         return columns[name]
 
     heights: dict[int, float] = {}
+    places: dict[str, tuple[float, float]] = {}
     for node in sorted(tree.nodes, key=lambda each: column(each.name)):
         x = column(node.name)
         shown = sum(s.enabled and not s.hide for s in (*node.inputs, *node.outputs))
-        node.location = (-240.0 * x, -heights.get(x, 0.0))
+        places[node.name] = -240.0 * x, -heights.get(x, 0.0)
         heights[x] = heights.get(x, 0.0) + 100.0 + 24.0 * shown
+    # at once, as each place that is set makes Blender go through the tree
+    tree.nodes.foreach_set("location", [number for node in tree.nodes for number in places[node.name]])
 
 
 # ------------------------------------------------------------------------------------------------ group interfaces
@@ -223,6 +228,12 @@ def use_single_values(tree: bpy.types.NodeTree) -> None:
             item.force_non_field = True
             if hasattr(item, "structure_type"):
                 item.structure_type = "SINGLE"
+
+
+def set_width(tree: bpy.types.NodeTree, width: int) -> None:
+    """Let the group's new nodes be so wide; up to 4.2 they are as wide as any node."""
+    if hasattr(tree, "default_group_node_width"):
+        tree.default_group_node_width = width
 
 
 def group_sockets(tree: bpy.types.NodeTree) -> tuple[Any, Any]:
