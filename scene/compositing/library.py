@@ -151,7 +151,7 @@ def _require_own(file: Path) -> None:
             names = {name for kind in dir(there) for name in getattr(there, kind) if isinstance(name, str)}
     except OSError as error:
         raise Problem(f"{file} is not the library that Fathom makes: move it away first.") from error
-    others = sorted(names - {_name(asset) for asset in ASSETS})
+    others = sorted(names - {name for asset in ASSETS for name in (_name(asset), f"Fathom {asset.name}")})
     if others:
         raise Problem(f"{file} has an asset that is not Fathom's, {in_a_line(others[0])}: move it to another file.")
 
@@ -172,7 +172,8 @@ def _is_catalog(line: str) -> bool:
 
 
 def _name(asset: _Asset) -> str:
-    return f"Fathom {asset.name}"
+    """Its own name first, as the asset shelf shows the first letters alone."""
+    return f"{asset.name} (Fathom)"
 
 
 def _entries() -> list[bpy.types.UserAssetLibrary]:
@@ -200,6 +201,7 @@ def _groups() -> Iterator[set[bpy.types.NodeTree]]:
             tags.tag(group, tree.group_kind(asset.kind))
             asset.build(group)
             nodes.arrange(group)
+            nodes.set_width(group, tree.WIDTH)
             _mark(group, asset)
         yield set(made)
     finally:

@@ -20,7 +20,7 @@ from ..depth import Depth, disparity_image
 from ..plate import plate_image, show_plate
 from .depth_group import fit_to_render
 
-GAP, ROW = 60.0, 400.0
+GAP, ROW, WIDTH = 60.0, 400.0, 200
 PLATE_KIND, FRAME_KIND, VIEWER_KIND = "comp_plate", "comp_frame", "comp_viewer"
 MERGE_KIND, FOG_KIND, DEFOCUS_KIND = "comp_merge", "comp_fog", "comp_defocus"
 RELIGHT_KIND, GRADE_KIND, MATTE_KIND, SWITCH_KIND = "comp_relight", "comp_grade", "comp_matte", "comp_switch"
@@ -223,7 +223,7 @@ def add_group(setup: Setup, group: bpy.types.NodeTree, label: str) -> bpy.types.
     """A node of a node group in the setup's tree."""
     node = nodes.new(setup.tree, "CompositorNodeGroup", label=label)
     node.node_tree = group
-    node.width = 200
+    node.width = WIDTH
     return node
 
 

@@ -20,14 +20,14 @@ def home(tmp_path, monkeypatch, empty_file):
 
 
 def test_it_holds_every_effect_with_its_preview_and_leaves_the_file_as_it_was(home, empty_file):
-    mine = bpy.data.node_groups.new("Fathom Fog", "CompositorNodeTree")
+    mine = bpy.data.node_groups.new("Fog (Fathom)", "CompositorNodeTree")
     before = {kind: list(getattr(bpy.data, kind)) for kind in ("node_groups", "images", "textures", "scenes")}
     folder = library.install()
     assert {kind: list(getattr(bpy.data, kind)) for kind in before} == before
-    assert mine.name == "Fathom Fog"
+    assert mine.name == "Fog (Fathom)"
     assert library.is_installed() and entries()[-1] == (library.NAME, str(folder))
     with bpy.data.libraries.load(str(folder / "effects.blend"), assets_only=True) as (there, wanted):
-        assert sorted(there.node_groups) == sorted(f"Fathom {asset.name}" for asset in library.ASSETS)
+        assert sorted(there.node_groups) == sorted(f"{asset.name} (Fathom)" for asset in library.ASSETS)
         wanted.node_groups = there.node_groups
     for group in wanted.node_groups:
         assert (
