@@ -70,8 +70,8 @@ class Depths(parts.Sidebar):
 def _draw_pending(layout, item, *, width):
     """How far the farm is with a depth that is not there yet."""
     state = farm.known_state(item)
-    far = f": {state.done} of {state.chunks} chunks are done" if state.chunks else ""
-    parts.draw_text(layout, f"On the render farm{far}. It is loaded once it is merged", icon="SORTTIME", width=width)
+    far = f", which has done {state.done} of its {state.chunks} chunks" if state.done else ""
+    parts.draw_text(layout, f"For the render farm{far}. It is loaded once it is merged", icon="SORTTIME", width=width)
     layout.operator("fathom.check_farm", icon="FILE_REFRESH")
     column = layout.column()
     column.use_property_split = True

@@ -237,8 +237,12 @@ class _Farm(parts.Sidebar):
             part = column.column()
             part.active = chosen.submits
             part.prop(chosen, "manager")
-        for name in ("chunk_minutes", "folder", "python", "fathom"):
-            column.prop(chosen, name)
+        column.prop(chosen, "chunk_minutes")
+        length = "Minutes for each task" if chosen.chunk_minutes else "Fathom chooses how long a task takes"
+        parts.draw_text(column, length, width=context.region.width)
+        column.prop(chosen, "folder", placeholder="farm, beside the depth")
+        for name in ("python", "fathom"):
+            column.prop(chosen, name, placeholder="As on this computer")
         if chosen.submits and farm.known_client(chosen.target) is False:
             what = f"The command {farm.CLIENTS[chosen.target]} is not installed here: the job is written to its folder"
             parts.draw_text(layout, what, icon="INFO", width=context.region.width)

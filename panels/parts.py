@@ -94,8 +94,7 @@ def draw_run(layout: bpy.types.UILayout, run: current_run.Run, *, width: float) 
     column = box.column(align=True)
     draw_text(column, run.label, width=width)
     column.progress(factor=run.progress.fraction, text=f"{run.progress.fraction:.0%}")
-    if run.summary:
-        draw_text(column, run.summary, width=width)
+    draw_text(column, run.summary or "\N{NO-BREAK SPACE}", width=width)  # Cancel stays where it is
     for warning in run.warnings[-_MOST_WARNINGS:]:
         draw_text(box, warning, icon="INFO", width=width)
     if len(run.warnings) > _MOST_WARNINGS:

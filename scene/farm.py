@@ -379,7 +379,8 @@ def _as_part(part: Callable[[], Steps], index: int, count: int) -> Callable[[], 
     def whole(event: Event) -> Event:
         if not isinstance(event, Progress):
             return event
-        return replace(event, done=index + event.fraction, total=float(count))
+        # a plan counts no frames, as it makes no depth
+        return replace(event, done=index + event.fraction, total=float(count), frames=0, frames_total=0)
 
     return lambda: _mapped(part(), whole)
 

@@ -56,6 +56,7 @@ def properties(options: frozenset[str] = frozenset()) -> dict[str, Any]:
             default=Refinement.fringe,
             min=0,
             max=contract.MOST_FRINGE,
+            subtype="PIXEL",
         ),
         "edge": of(
             FloatProperty,
@@ -66,6 +67,7 @@ def properties(options: frozenset[str] = frozenset()) -> dict[str, Any]:
             max=contract.MOST_EDGE,
             soft_min=-5.0,
             soft_max=5.0,
+            subtype="PIXEL",
         ),
         "smooth": of(
             IntProperty,

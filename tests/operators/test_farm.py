@@ -131,7 +131,7 @@ def test_the_timer_loads_what_is_merged_beside_blender(tmp_path, monkeypatch):
     assert farm.known_state(item) == farm.State(done=1, chunks=2)
     layout = Recorder()
     panel._draw_pending(layout, item, width=4000)
-    assert layout.texts[0] == "On the render farm: 1 of 2 chunks are done. It is loaded once it is merged"
+    assert layout.texts[0] == ("For the render farm, which has done 1 of its 2 chunks. It is loaded once it is merged")
     assert [button.name for button in layout.buttons] == ["fathom.check_farm"]
     assert farm._timer() == farm._LOOK and item.is_pending
     merge(tmp_path)
