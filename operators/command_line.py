@@ -25,7 +25,7 @@ from ..inference.contract.client import WorkerError
 from ..inference.contract.environment import MissingEnvironment
 from ..inference.contract.events import Event, Progress, Stage, Warning
 from ..inference.contract.job import FIND_CUTS, Job, JobError
-from ..inference.contract.untrusted import readable
+from ..inference.contract.untrusted import is_file, is_there, readable
 from ..scene import (
     blender_files,
     build,
@@ -330,6 +330,8 @@ def _parameter(text: str) -> tuple[str, Any]:
 
 def _build(options: argparse.Namespace) -> None:
     if options.into:
+        if is_there(options.into) and not is_file(options.into):  # Blender would wait for a pipe
+            raise Problem(f"{options.into} is no file: name a .blend file with --into.")
         try:
             # nobody is there whom Blender could ask, and nothing that is built needs the file's scripts
             bpy.ops.wm.open_mainfile(filepath=str(Path(options.into).absolute()), use_scripts=False)

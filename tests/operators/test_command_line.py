@@ -1,5 +1,6 @@
 """``blender --command fathom``: the function that Blender calls with the arguments."""
 
+import os
 from types import SimpleNamespace
 
 import bpy
@@ -123,6 +124,15 @@ def test_scripts_of_a_file_that_is_built_into_do_not_run(tmp_path, monkeypatch):
     arguments += ["--focal-length", "35"]
     assert command_line.main(list(map(str, arguments))) == exit_codes.OK
     assert not mark.exists() and bpy.data.texts["rig.py"].use_module, "the script is in the file that was written"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_that_is_built_into_is_not_waited_for(tmp_path, capsys):
+    folder = depth_maker.make(tmp_path / "depth", camera=filmed)
+    os.mkfifo(tmp_path / "theirs.blend")
+    arguments = ["build", folder, "--save", tmp_path / "built.blend", "--into", tmp_path / "theirs.blend"]
+    assert command_line.main(list(map(str, arguments))) == exit_codes.FAILED
+    assert "theirs.blend is no file" in capsys.readouterr().out and not (tmp_path / "built.blend").exists()
 
 
 def test_build_into_a_file_keeps_where_its_depth_lies(tmp_path):
