@@ -231,7 +231,8 @@ def _own_names(clips: list[str]) -> list[str]:
     """A folder name for each clip: its own, with a number where several have one, as some disks tell names apart."""
     found: dict[str, str] = {}
     for clip in clips:
-        own = _own_name(Path(os.path.abspath(clip))) or "clip"  # noqa: PTH100  a name without ``..``
+        own = _own_name(Path(os.path.abspath(clip)))  # noqa: PTH100  a name without ``..``
+        own = own.strip(" .") or "clip"  # a movie called ``...mov`` has the stem of another folder
         ways = (own, *(f"{own}-{number}" for number in range(2, len(clips) + 2)))
         name = next(each for each in ways if each.casefold() not in found)
         found[name.casefold()] = name
