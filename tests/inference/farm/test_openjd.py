@@ -179,7 +179,7 @@ def test_clips_of_one_name_have_folders_of_their_own(tmp_path, monkeypatch):
     for name in ("street.0001.png", "street.0002.png", "still.png"):
         (tmp_path / name).touch()
     assert farm._own_names(["street.0002.png", "still.png"]) == ["street", "still"]
-    assert farm._own_names(["/a/...mov", "/a/..mov", "/a/take. .mov"]) == ["clip", "clip-2", "take"], "no other folder's"
+    assert farm._own_names(["/a/...mov", "/a/..mov", "/a/take. .mov"]) == ["clip", "clip-2", "take"]
 
 
 def test_clips_of_one_name_are_told_apart_in_the_queue():

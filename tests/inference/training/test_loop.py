@@ -1,5 +1,6 @@
 """The loop with tiny networks: which layers change, resuming to the same bits, and the model that comes of it."""
 
+import contextlib
 import json
 import os
 import signal
@@ -112,7 +113,14 @@ def test_another_training_in_the_folder_is_declined(training, studio):
 
 
 @pytest.mark.parametrize(
-    "name", ["cache", "log", "model", "checkpoints/.unfinished", "validation.jsonl", "validation-00000001"]
+    "name",
+    [
+        *("cache", "log", "model"),
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("checkpoints/.unfinished", "validation.jsonl", "validation-00000001")
+        ),
+    ],
 )
 def test_nothing_is_written_through_a_link(training, tmp_path, monkeypatch, name):
     made = training(steps=1, held=name.startswith("validation"))
@@ -135,6 +143,29 @@ def test_a_torn_checkpoint_is_named(training):
     (output.checkpoints(made.output)[-1] / "model.safetensors").write_bytes(b"torn")
     with pytest.raises(Failure, match=r"checkpoint .*step-00000001 cannot be read.*Delete it"):
         run(training(steps=2, held=False))
+
+
+class _Runs:
+    """Pickled, it makes a file where it is read."""
+
+    def __init__(self, path):
+        self._path = path
+
+    def __reduce__(self):
+        return Path.touch, (self._path,)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["optimizer.bin", "random_states_0.pkl"])
+def test_a_checkpoint_of_somebody_else_runs_nothing(training, tmp_path, name):
+    made = training(steps=1, held=False)
+    run(made)
+    file = output.checkpoints(made.output)[-1] / name
+    assert file.is_file()
+    torch.save({"state": _Runs(tmp_path / "ran")}, file)
+    with contextlib.suppress(Failure):  # the states of generators are not needed
+        run(training(steps=2, held=False))
+    assert not (tmp_path / "ran").exists()
 
 
 def test_the_gradient_of_a_batch_is_the_mean_of_its_sequences(training, tiny_networks):
