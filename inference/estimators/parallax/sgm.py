@@ -15,23 +15,32 @@ STEP_PENALTY = 0.02  # P1: a change by one plane, as on a slanted surface
 _JUMP_PENALTY = 0.5  # P2: a jump, divided where the plate has an edge
 _EDGE = 12.0  # gray levels over which the jump becomes cheaper by e
 _LEAST_JUMP = 1.5  # P2 is at least so many P1
+_NEVER = np.float32(1e30)  # a cost that is never the least
+_LANES = 16
 
 
 @compiled
-def _relax(cost, before, floor, jump, step, out):  # type: ignore[no-untyped-def]  # noqa: PLR0917  (compiled)
-    """One step along a path: ``out`` [D] from ``before`` [D], whose minimum is ``floor``; returns out's minimum."""
+def _relax(cost, before, floor, jump, step, low, out):  # type: ignore[no-untyped-def]  # noqa: PLR0917  (compiled)
+    """One step along a path: ``out`` from ``before``, whose minimum is ``floor``; returns out's minimum.
+
+    Both are [D + 2]: beyond the first and the last plane is a cost that is never the least. ``low`` [_LANES] is for
+    minima of every so many planes, which the compiler takes by vector instructions.
+    """
     planes = cost.shape[0]
-    lowest = np.float32(1e30)
     ceiling = floor + jump
     for d in range(planes):
-        best = min(before[d], ceiling)
-        if d > 0:
-            best = min(best, before[d - 1] + step)
-        if d < planes - 1:
-            best = min(best, before[d + 1] + step)
-        value = cost[d] + best - floor
-        out[d] = value
-        lowest = min(lowest, value)
+        best = min(min(before[d], before[d + 2]) + step, before[d + 1], ceiling)
+        out[d + 1] = cost[d] + best - floor
+    low[:] = _NEVER
+    whole = planes - planes % _LANES
+    for first in range(1, whole, _LANES):
+        for lane in range(_LANES):
+            low[lane] = min(low[lane], out[first + lane])
+    lowest = _NEVER
+    for lane in range(_LANES):
+        lowest = min(lowest, low[lane])
+    for d in range(whole + 1, planes + 1):
+        lowest = min(lowest, out[d])
     return lowest
 
 
@@ -40,9 +49,11 @@ def _sweep_paths(cost, guide, step, jump_max, edge, jump_min, total):  # type: i
     """Add to ``total`` the four paths that come from the left and from above."""
     height, width, planes = cost.shape
     # Per direction (left, upper left, up, upper right) the row above and this row; a path starts with zeros outside.
-    rows = np.zeros((4, 2, width, planes), np.float32)
+    rows = np.full((4, 2, width, planes + 2), _NEVER)
     floors = np.zeros((4, 2, width), np.float32)
-    start = np.zeros(planes, np.float32)
+    start = np.full(planes + 2, _NEVER)
+    start[1:-1] = 0
+    low = np.empty(_LANES, np.float32)
     zero = np.float32(0)
     offsets = (-1, -1, 0, 1)
     for y in range(height):
@@ -53,16 +64,18 @@ def _sweep_paths(cost, guide, step, jump_max, edge, jump_min, total):  # type: i
                 side = now if k == 0 else above
                 out = rows[k, now, x]
                 if px < 0 or px >= width or (k > 0 and y == 0):
-                    floors[k, now, x] = _relax(cost[y, x], start, zero, jump_min, step, out)
+                    floors[k, now, x] = _relax(cost[y, x], start, zero, jump_min, step, low, out)
                 else:
                     py = y if k == 0 else y - 1
                     contrast = abs(guide[y, x] - guide[py, px])
                     jump = max(jump_max * np.exp(-contrast / edge), jump_min)
                     floors[k, now, x] = _relax(
-                        cost[y, x], rows[k, side, px], floors[k, side, px], np.float32(jump), step, out
+                        cost[y, x], rows[k, side, px], floors[k, side, px], np.float32(jump), step, low, out
                     )
+            sum_of = total[y, x]
+            a, b, c, e = rows[0, now, x], rows[1, now, x], rows[2, now, x], rows[3, now, x]
             for d in range(planes):
-                total[y, x, d] += rows[0, now, x, d] + rows[1, now, x, d] + rows[2, now, x, d] + rows[3, now, x, d]
+                sum_of[d] += a[d + 1] + b[d + 1] + c[d + 1] + e[d + 1]
 
 
 def aggregate(cost: NDArray[np.float32], guide: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -29,6 +29,7 @@ if __name__ == "__main__":  # run by path in isolated mode: make the folder of t
     __package__ = f"{_INFERENCE.name}.estimators.parallax"
 
 import numpy as np
+import psutil
 from tqdm import tqdm
 
 from ...common.failures import Failure
@@ -62,7 +63,7 @@ def solve_apart(
     check : callable
         Called every tenth of a second; when it raises, the child is killed.
     limit : float
-        Timeout in seconds.
+        Seconds of processor time, since a busy computer is no reason to give up; also the longest time without any.
 
     Raises
     ------
@@ -88,16 +89,19 @@ def _solved_apart(
     command = [sys.executable, "-I", "-B", "-u", __file__, str(folder)]
     with open(folder / _LOG, "wb") as log:
         child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
-    start = time.monotonic()
+    spent, moved = 0.0, time.monotonic()
     try:
         while child.poll() is None:
             check()
-            if time.monotonic() - start > limit:
+            before, spent = spent, max(spent, _processor_time(child.pid))
+            now = time.monotonic()
+            moved = now if spent > before else moved
+            if max(spent, now - moved) > limit:
                 raise Failure(
                     exit_codes.FAILED,
                     f"The camera solve did not finish within {limit:.0f} seconds.",
-                    hint="Start the same job again when the computer is less busy, which resumes it; "
-                    f"or choose a smaller {setting('size')} or fewer {setting('frames')}.",
+                    hint=f"Choose a smaller {setting('size')} or fewer {setting('frames')}; "
+                    "or start the same job again, which resumes it.",
                 )
             time.sleep(_POLL)
     finally:
@@ -112,6 +116,14 @@ def _solved_apart(
     check()  # a signal that also ended the child is the request to stop, not a failure
     tqdm.write((folder / _LOG).read_text(encoding="utf-8", errors="replace"), file=sys.stderr)
     raise _failed(child.returncode, folder)
+
+
+def _processor_time(process: int) -> float:
+    """Seconds that a process has computed; 0 where it has just ended."""
+    with contextlib.suppress(psutil.Error):
+        times = psutil.Process(process).cpu_times()
+        return float(times.user + times.system)
+    return 0.0
 
 
 def _unsolved(folder: Path, count: int) -> SolveError | None:

@@ -64,6 +64,25 @@ def test_a_child_that_hangs_is_a_failure_and_is_ended(tmp_path, monkeypatch):
     assert not [child for child in psutil.Process().children() if "child.py" in " ".join(child.cmdline())]
 
 
+def test_a_child_that_computes_too_long_is_a_failure(tmp_path, monkeypatch):
+    monkeypatch.setattr(solve_process, "_processor_time", lambda process: 61.0)
+    with pytest.raises(Failure, match="did not finish within 60 seconds"):
+        ends(tmp_path, monkeypatch, "time.sleep(1000)")
+
+
+def test_time_in_which_others_compute_does_not_count(tmp_path, monkeypatch):
+    times = iter(np.arange(0.01, 0.4, 0.01))  # of a hundredth of the clock's time, until the child ends
+    monkeypatch.setattr(solve_process, "_processor_time", lambda process: next(times, 0.4))
+    code = "time.sleep(1.2); (folder / 'reason.txt').write_text('It fails.'); sys.exit(20)"
+    with pytest.raises(SolveError, match="It fails"):
+        ends(tmp_path, monkeypatch, code, limit=0.5)
+
+
+def test_a_process_has_a_processor_time():
+    assert solve_process._processor_time(os.getpid()) > 0
+    assert solve_process._processor_time(2**22 + 1) == 0  # no process has this number
+
+
 def test_a_child_without_memory_says_so(tmp_path, monkeypatch):
     with pytest.raises(MemoryError):
         ends(tmp_path, monkeypatch, "sys.exit(21)")

@@ -1,7 +1,10 @@
 """The steps of stereo against plain numpy and against geometry worked out by hand."""
 
+import cv2
 import numpy as np
 import pytest
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy.ndimage import map_coordinates
 
 from inference.estimators.parallax import INFO, fill, fusion, pipeline, sgm, sweep
 from inference.estimators.parallax.view import Views, distort, distorted, undistort
@@ -70,6 +73,73 @@ def test_a_pixel_that_one_neighbor_alone_sees_is_judged_by_that_one():
     alone = sweep.matching_cost(image, [near], matrix, depths)
     np.testing.assert_allclose(sweep.matching_cost(image, [near, *far], matrix, depths), alone, atol=1e-6)
     assert (alone != 0.5).mean() > 0.8
+
+
+def half_of(image):
+    """Means of two by two pixels; an odd last row or column is its own mean."""
+    even = np.pad(image, [(0, side % 2) for side in image.shape], "edge")
+    return even.reshape(even.shape[0] // 2, 2, even.shape[1] // 2, 2).mean(axis=(1, 3))
+
+
+def plain_zncc(one, other):
+    """Correlation of 5 by 5 windows whose pixels count by nearness and likeness to the first image's middle."""
+    a, b = (sliding_window_view(np.pad(image, 2, "edge"), (5, 5)) for image in (one, other))
+    y, x = np.mgrid[-2:3, -2:3]
+    weights = np.exp(-np.abs(a - one[..., None, None]) / 10 - (x**2 + y**2) / 8)
+    weights /= weights.sum(axis=(2, 3), keepdims=True)
+
+    def mean(values):
+        return (weights * values).sum(axis=(2, 3))
+
+    variances = [mean(each**2) - mean(each) ** 2 + 1 for each in (a, b)]
+    return (mean(a * b) - mean(a) * mean(b)) / np.sqrt(variances[0] * variances[1])
+
+
+def plain_cost(gray, neighbors, matrix, depths):
+    """The matching cost by whole images: warped, halved, correlated and enlarged, then the better half's mean."""
+    height, width = gray.shape
+    y, x = np.mgrid[:height, :width]
+    here = np.stack([x, y, np.ones_like(x)]).reshape(3, -1)
+    up = [(np.arange(side) - 0.5) / 2 for side in gray.shape]
+    cost = np.full((height, width, len(depths)), 0.5)
+    for plane, depth in enumerate(depths):
+        each = []
+        for one in neighbors:
+            there = sweep.plane_homography(matrix, one.rotation, one.shift, depth) @ here
+            u, v = (there[:2] / there[2]).reshape(2, height, width)
+            moved = map_coordinates(one.gray.astype(float), [v, u], order=1, mode="grid-constant")
+            half = plain_zncc(half_of(gray), half_of(moved))
+            half = map_coordinates(half, np.meshgrid(*up, indexing="ij"), order=1, mode="nearest")
+            score = (1 - (plain_zncc(gray, moved) + 0.5 * half) / 1.5) / 2
+            seen = (u >= 0) & (v >= 0) & (u <= width - 1) & (v <= height - 1)
+            each.append(np.where(seen, score, np.inf))
+        ordered = np.sort(each, axis=0)
+        counted = (np.isfinite(ordered).sum(axis=0) + 1) // 2
+        for number in np.unique(counted[counted > 0]):
+            pixels = counted == number
+            cost[pixels, plane] = ordered[:number, pixels].mean(axis=0)
+    return cost
+
+
+@pytest.mark.parametrize("size", [(37, 71), (64, 128), (32, 30)])
+def test_the_matching_cost_equals_its_definition(size):
+    generator = np.random.default_rng(5)
+    height, width = size
+    matrix = np.array([[60.0, 0, (width - 1) / 2], [0, 60, (height - 1) / 2], [0, 0, 1]])
+    images = [cv2.GaussianBlur(generator.uniform(0, 255, size), (0, 0), 1.2).astype(np.float32) for _ in range(6)]
+    turned, _ = cv2.Rodrigues(np.array([0.05, -0.08, 0.2]))
+    neighbors = [
+        sweep.Neighbor(images[1], turned, np.array([0.3, -0.2, 0.1])),
+        sweep.Neighbor(images[2], np.eye(3), np.array([-0.9, 0.1, 0.0])),
+        sweep.Neighbor(images[3], np.eye(3), np.array([0.2, 0.4, -0.4])),
+        sweep.Neighbor(images[4], turned.T, np.array([1.5, 0.0, 0.2])),
+        sweep.Neighbor(images[5], np.eye(3), np.array([60.0, 0.0, 0.0])),
+    ]
+    depths = np.array([0.1, 0.45, 0.8])
+    cost = sweep.matching_cost(images[0], neighbors, matrix, depths)
+    plain = plain_cost(images[0], neighbors, matrix, depths)
+    assert cost.shape == plain.shape and len(np.unique(cost)) > 0.9 * np.count_nonzero(plain != 0.5)
+    np.testing.assert_allclose(cost, plain, atol=1e-4)  # of single precision
 
 
 def plain_sgm(cost, guide):
