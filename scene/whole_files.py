@@ -12,12 +12,13 @@ from typing import BinaryIO
 _PNGS_END = b"\0\0\0\0IEND\xaeB`\x82"
 _USD, _USDS_TABLE, _USDS_SECTION = b"PXR-USDC", 16, 32
 _OGAWA, _FROZEN = b"Ogawa", b"\xff"
+_VDB, _VDBS_FACTS = b" BDV\0\0\0\0", 57
 _PLY, _LONGEST_HEADER = b"ply\n", 1 << 16
 _BYTES = {"char": 1, "uchar": 1, "short": 2, "ushort": 2, "int": 4, "uint": 4, "float": 4, "double": 8}
 
 
 def require(path: Path) -> None:
-    """Make sure that a file which Blender has written is whole: a PNG, or one of USD, Alembic or PLY.
+    """Make sure that a file which Blender has written is whole: a PNG, or one of USD, Alembic, PLY or OpenVDB.
 
     Raises
     ------
@@ -87,7 +88,36 @@ def _ply(file: BinaryIO, size: int) -> bool:
     return at == size
 
 
-_KINDS: dict[str, Callable[[BinaryIO, int], bool]] = {".png": _png, ".usdc": _usd, ".abc": _alembic, ".ply": _ply}
+def _vdb(file: BinaryIO, size: int) -> bool:
+    """Each grid lies in the file, and the last ends with it: where they lie is written when all are."""
+    if file.read(8) != _VDB:
+        return False
+
+    def text() -> bytes:
+        return file.read(struct.unpack("<I", file.read(4))[0])
+
+    file.seek(_VDBS_FACTS)
+    for _ in range(3 * struct.unpack("<I", file.read(4))[0]):  # name, type and value of each fact of the file
+        text()
+    ends = []
+    for _ in range(struct.unpack("<I", file.read(4))[0]):
+        for _ in range(3):  # its name, its type, and the grid that it has its tree of
+            text()
+        begin, blocks, end = struct.unpack("<3q", file.read(24))
+        if not 0 < begin <= blocks <= end <= size:
+            return False
+        ends.append(end)
+        file.seek(end)
+    return bool(ends) and ends[-1] == size
+
+
+_KINDS: dict[str, Callable[[BinaryIO, int], bool]] = {
+    ".png": _png,
+    ".usdc": _usd,
+    ".abc": _alembic,
+    ".ply": _ply,
+    ".vdb": _vdb,
+}
 
 
 def require_room(folder: Path, needed: float) -> None:

@@ -10,7 +10,20 @@ from bl_ext.dev.fathom.scene import blender_files, export, whole_files
 from bl_ext.dev.fathom.scene import depth as depth_module
 from bl_ext.dev.fathom.scene.problems import Problem
 
+
+def write_grid(path):
+    group = bpy.data.node_groups.new("Cube", "GeometryNodeTree")
+    group.interface.new_socket("Geometry", in_out="OUTPUT", socket_type="NodeSocketGeometry")
+    cube, output = group.nodes.new("GeometryNodeVolumeCube"), group.nodes.new("NodeGroupOutput")
+    group.links.new(cube.outputs[0], output.inputs[0])
+    thing = bpy.data.objects.new("Cube", bpy.data.volumes.new("Cube"))
+    bpy.context.scene.collection.objects.link(thing)
+    thing.modifiers.new("Cube", "NODES").node_group = group
+    assert thing.evaluated_get(bpy.context.evaluated_depsgraph_get()).data.grids.save(path)
+
+
 EXPORTERS = {
+    ".vdb": write_grid,
     ".usdc": lambda path: bpy.ops.wm.usd_export(filepath=path),
     ".abc": lambda path: bpy.ops.wm.alembic_export(filepath=path, start=1, end=1),
     ".ply": lambda path: bpy.ops.wm.ply_export(filepath=path, export_uv=True),
@@ -28,6 +41,9 @@ def test_a_file_is_whole_or_it_is_said(empty_file, tmp_path, ending):
     shorter = [data[:-1], data[: len(data) // 2], data[:40], b""]
     if ending == ".abc":  # which is not marked as closed then
         shorter = [data[:5] + b"\0" + each[6:] for each in shorter]
+    if ending == ".vdb":  # as Blender leaves it, which says that it is saved
+        at = data.index(b"Tree_float_5_4_3") + 20
+        shorter.append(data[:at] + bytes(24) + data[at + 24 :])
     for each in shorter:
         path.write_bytes(each)
         with pytest.raises(OSError, match="is not whole; the disk may be full"):
