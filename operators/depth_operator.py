@@ -20,6 +20,8 @@ class OnDepth:
     """Mix-in: the operator gives `build`, which is called for each shot and returns what it built for the report."""
 
     bl_options = {"REGISTER", "UNDO"}
+    done = "Built"
+    """How the report begins that names what was built."""
     _warned: frozenset[str] = frozenset()
 
     depth: depth_argument()
@@ -61,7 +63,7 @@ class OnDepth:
             if not built:
                 return {"CANCELLED"}
             more = f" and {len(built) - _MOST_NAMED} more" if len(built) > _MOST_NAMED else ""
-            self.report({"INFO"}, readable(f"Built {', '.join(built[:_MOST_NAMED])}{more}"))
+            self.report({"INFO"}, readable(f"{self.done} {', '.join(built[:_MOST_NAMED])}{more}"))
             self.complete(context, depth)
         return {"FINISHED"}
 

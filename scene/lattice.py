@@ -34,7 +34,7 @@ LENS = ("Focal Length", "Shift X", "Shift Y", "Aspect", "K1", "K2", "Lens Map")
 
 _KINDS = {"VALUE": "Float", "INT": "Int", "BOOLEAN": "Bool", "VECTOR": "Vector", "IMAGE": "Image"}
 
-_VERSION = 5
+_VERSION = 6
 """Goes up when a group changes, so that files with an older one get the new one when they are built again."""
 
 
@@ -139,7 +139,7 @@ def add_lattice(tree: bpy.types.NodeTree, quantity: Quantity, *, detail: Socket 
     `detail` is the share of the maps' width and height that is sampled; None: `detail_of` the group.
     """
     inputs, _ = nodes.group_sockets(tree)
-    timing = use_group(tree, "frames", "Fathom Frames", _build_frames)
+    timing = use_group(tree, "frames", "Fathom Frames", build_frames)
     grid = use_group(tree, "pixels", "Fathom Pixels", _build_pixels)
     nodes.feed(grid.inputs["Detail"], detail_of(tree) if detail is None else detail)
     frame, columns = timing.outputs["Frame"], grid.outputs["Columns"]
@@ -272,7 +272,7 @@ def _is_there(tree: bpy.types.NodeTree, frame: Socket) -> Socket:
     return nodes.math(tree, "MULTIPLY", *agree, label="The map is there")
 
 
-def _build_frames(tree: bpy.types.NodeTree) -> None:
+def build_frames(tree: bpy.types.NodeTree) -> None:
     """The source frame, clamped to the shot, and whether the shot has its turn."""
     names = ("Frame Offset", "First Frame", "Last Frame", "Shown From", "Shown To")
     inputs, out = add_interface(tree, dict.fromkeys(names, "Int"), {"Frame": "Int", "Shown": "Bool"})
@@ -338,7 +338,7 @@ def _build_rays(tree: bpy.types.NodeTree) -> None:
     names = ("Focal Length", "Shift X", "Shift Y", "Aspect", "K1", "K2")
     kinds = {"UV": "Vector", **dict.fromkeys(names, "Float"), "Lens Map": "Image"}
     inputs, out = add_interface(tree, kinds, {"Ray": "Vector"})
-    u, v, _ = split(tree, _undistorted(tree, inputs["UV"], inputs["Lens Map"]))
+    u, v, _ = split(tree, undistorted(tree, inputs["UV"], inputs["Lens Map"]))
     across = nodes.math(tree, "ADD", nodes.math(tree, "SUBTRACT", u, 0.5), inputs["Shift X"])
     up = nodes.math(tree, "MULTIPLY_ADD", nodes.math(tree, "SUBTRACT", v, 0.5), inputs["Aspect"], inputs["Shift Y"])
     focal = inputs["Focal Length"]
@@ -360,7 +360,7 @@ def _build_rays(tree: bpy.types.NodeTree) -> None:
     nodes.feed(out["Ray"], vector(tree, "ADD", ray, (0.0, 0.0, -1.0)))
 
 
-def _undistorted(tree: bpy.types.NodeTree, place: Socket, lens: Socket) -> Socket:
+def undistorted(tree: bpy.types.NodeTree, place: Socket, lens: Socket) -> Socket:
     """The place that a lens map moves a place of the plate to; it stays where there is no map."""
     inside = vector(tree, "SCALE", vector(tree, "ADD", place, (MARGIN,) * 3), scale=1 / (1 + 2 * MARGIN))
     inputs = {"Image": lens, "Vector": inside}

@@ -302,6 +302,13 @@ def remove_modifier(modifier: bpy.types.NodesModifier) -> None:
     thing.modifiers.remove(modifier)
 
 
+def modifier_input_holder(modifier: bpy.types.NodesModifier, name: str) -> tuple[Any, str]:
+    """What a layout draws an input of a modifier by: its owner and its property; see `modifier_input`."""
+    identifier = _identifier(modifier.node_group, name)
+    inputs = _modifier_inputs(modifier)
+    return (modifier, f'["{identifier}"]') if inputs is None else (getattr(inputs, identifier), "value")
+
+
 def _modifier_inputs(modifier: bpy.types.NodesModifier) -> Any | None:
     return getattr(getattr(modifier, "properties", None), "inputs", None)
 
@@ -382,6 +389,18 @@ def drive(
         variable.targets[0].data_path = path
     if expression:
         driver.expression = expression
+
+
+def drive_by_time(holder: Any, name: str) -> None:
+    """Drive a property by the time in seconds of the scene that is shown or rendered, fractions of frames included."""
+    holder.driver_remove(name)
+    driver = holder.driver_add(name).driver
+    driver.type = "SCRIPTED"
+    for variable_name, path in (("fps", "render.fps"), ("base", "render.fps_base")):
+        variable = driver.variables.new()
+        variable.name, variable.type = variable_name, "CONTEXT_PROP"
+        variable.targets[0].context_property, variable.targets[0].data_path = "ACTIVE_SCENE", path
+    driver.expression = "frame * base / fps"
 
 
 def drive_by_scale(holder: Any, name: str, thing: bpy.types.Object, *, factor: float) -> None:

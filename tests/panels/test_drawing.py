@@ -42,7 +42,7 @@ def scene(empty_file, tmp_path, monkeypatch):
     )
     camera = lambda frames: depth_maker.dolly(frames, width=24, height=16, focal_length=26.0)  # noqa: E731
     bpy.ops.fathom.load_depth(directory=str(depth_maker.make(tmp_path, camera=camera)))
-    bpy.ops.fathom.build_camera()
+    bpy.ops.fathom.build_fog()
     bpy.context.view_layer.objects.active = bpy.context.scene.camera
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
     lost = empty_file.fathom.depths.add()
@@ -87,6 +87,7 @@ def draw_all(scene):
         )
         for cls in panels.CLASSES:
             if issubclass(cls, bpy.types.Panel) and cls.bl_space_type == kind:
+                scene.fathom.active_depth = 0 if cls.__name__.endswith("fog") else 1  # what is lost has no fog
                 assert not hasattr(cls, "poll") or cls.poll(context) or cls.__name__.endswith(("advanced", "shots"))
                 panel = SimpleNamespace(layout=Recorder())
                 if hasattr(cls, "subject"):
@@ -107,7 +108,13 @@ def draw_all(scene):
                 cls.description(
                     context,
                     SimpleNamespace(
-                        packages="FULL", new_version=True, command="", network="quick", reason="", what="END"
+                        packages="FULL",
+                        new_version=True,
+                        command="",
+                        network="quick",
+                        reason="",
+                        what="END",
+                        preset="SMOKE",
                     ),
                 )
     return " ".join(texts)

@@ -8,8 +8,8 @@ import pytest
 from bl_ext.dev.fathom.scene import camera as cameras
 from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene import fog as fogs
+from bl_ext.dev.fathom.scene import fog_look, nodes
 from bl_ext.dev.fathom.scene import mesh as meshes
-from bl_ext.dev.fathom.scene import nodes
 from geometry_tools import evaluated, image_grid, rays, render, set_up_cycles, unprojected, vertices
 
 SIZE = (24, 15)
@@ -34,14 +34,8 @@ def build(folder, scene, **how):
     return depth, shot, fog
 
 
-def look_of(fog):
-    material = nodes.modifier_input(fog.modifiers[0], "Material")
-    return next(n for n in material.node_tree.nodes if n.bl_idname == "ShaderNodeGroup")
-
-
 def set_look(fog, **values):
-    for name, value in values.items():
-        look_of(fog).inputs[name.replace("_", " ").title()].default_value = value
+    fog_look.set_look(fog_look.look_of(fog), {name.replace("_", " ").title(): each for name, each in values.items()})
 
 
 def body(fog, scene, frame):
@@ -100,14 +94,14 @@ def test_transmittance_follows_beer_and_lambert(tmp_path, empty_file, start, sca
     depth, shot, fog = build(tmp_path / "made", empty_file, disparity=bands)
     nodes.set_modifier_input(fog.modifiers[0], "Start", start)
     cameras.find_rig(depth, shot, empty_file)[cameras.SCALE] = scale
-    density = 0.18 / scale
+    density = 0.18  # before Scale: fog looks alike whatever that is
     set_look(fog, density=density, color=(0, 0, 0, 1))
     white_world(empty_file)
     set_up_cycles(empty_file, size=SIZE)
     for frame in (1, 4):
         seen = render(empty_file, tmp_path / "seen", frame, linear=True)[..., :3]
         d = bands(frame, *SIZE)
-        wanted = expected_transmittance(shot.camera, density * scale, start, 1 / d[::-1].T)
+        wanted = expected_transmittance(shot.camera, density, start, 1 / d[::-1].T)
         flat = np.ones(SIZE[0], bool)  # within a pixel of an edge lies the slope between two walls
         flat[[i + j for i in np.flatnonzero(np.diff(d[0])) for j in (0, 1)]] = False
         for distance in BANDS:
@@ -124,7 +118,7 @@ def test_color_scatters_and_height_and_noise_change_the_fog(tmp_path, empty_file
     empty_file.cycles.volume_bounces = 0
 
     def seen(**look):
-        set_look(fog, density=0.2, color=(0, 0, 0, 1), height_falloff=0.0, noise_amount=0.0)
+        set_look(fog, density=0.2, color=(0, 0, 0, 1), ambient=0.0, by_height=0.0, noise_amount=0.0)
         set_look(fog, **look)
         return render(empty_file, tmp_path / "seen", 1, linear=True)[..., :3]
 
@@ -133,7 +127,7 @@ def test_color_scatters_and_height_and_noise_change_the_fog(tmp_path, empty_file
     assert colored[..., 0].mean() == pytest.approx(plain[..., 0].mean(), rel=0.05)
     assert colored[..., 1].mean() > plain[..., 1].mean() + 0.1
     # The camera looks along the horizon at height 0: below the base nothing changes, above the fog thins out.
-    layered = seen(height_falloff=3.0, height_base=0.0)
+    layered = seen(by_height=1.0, top=0.0, height_falloff=1 / 3, floor_height=0.0)
     assert np.allclose(layered[-2:], plain[-2:], rtol=0.05)
     assert np.all(layered[0] > 1.5 * plain[0])
     patchy = seen(noise_amount=1.0, noise_scale=2.0)
@@ -188,9 +182,9 @@ def test_building_again_doubles_nothing_and_keeps_the_artists_inputs(tmp_path, e
     assert fogs.build_fog(depth, shot, fog.parent) == fog
     assert [len(getattr(bpy.data, kind)) for kind in kinds] == counts
     assert nodes.modifier_input(fog.modifiers[0], "Start") == 1.25
-    assert look_of(fog).inputs["Noise Amount"].default_value == pytest.approx(0.3)
+    assert fog_look.look_of(fog).inputs["Noise Amount"].default_value == pytest.approx(0.3)
     fogs.build_fog(depth, shot, fog.parent, density=0.4, detail=0.5)
-    assert look_of(fog).inputs["Density"].default_value == pytest.approx(0.4)
+    assert fog_look.look_of(fog).inputs["Density"].default_value == pytest.approx(0.4)
     assert nodes.modifier_input(fog.modifiers[0], "Detail") == 0.5
     nodes.set_modifier_input(fog.modifiers[0], "Material", own)
     fogs.build_fog(depth, shot, fog.parent)
