@@ -32,6 +32,7 @@ from ..scene import (
     depth_list,
     export,
     farm,
+    fog_grid,
     lookup,
     matte_making,
     preferences,
@@ -153,6 +154,12 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--frames", metavar="A-B", default="", help="frames to export (default: all)")
     verb.add_argument("--scale", metavar="X", type=float, default=1.0, help="multiplies distances and the camera path")
     _add_lens(verb, "of a camera that does not move")
+    for name, what in (("voxel", "side of a voxel of fog"), ("farthest", "no fog farther from the camera is written")):
+        verb.add_argument(f"--{name}", metavar="X", type=float, default=0.0, help=what)
+    verb.add_argument(
+        "--voxels", metavar="N", type=int, default=256, help="along the fog's longest side (default: 256)"
+    )
+    verb.add_argument("--space", choices=["world", "camera"], default="world", help="of fog (default: world)")
     verb.add_argument("--overwrite", action="store_true", help="replace files of the same names")
     verb.set_defaults(run=_export)
 
@@ -295,7 +302,7 @@ def _install(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    """Write a camera or a depth mesh by Blender; the other formats are the worker's."""
+    """Write a camera, a depth mesh or fog by Blender; the other formats are the worker's."""
     scene = bpy.context.scene
     depth = depth_list.placed(scene, depth_module.load(Path(options.depth).absolute()))
     lens, sensor = _lens(options, plate_size(depth)[0])
@@ -305,15 +312,24 @@ def _export(options: argparse.Namespace) -> None:
         scene=scene,
         focal_length=None if lens is None else lens * SENSOR_WIDTH / sensor,
     )
-    if options.format in export_contract.MESHES:
+    needs = {**dict.fromkeys(export_contract.MESHES, "mesh"), **dict.fromkeys(export_contract.FOGS, "fog")}
+    if options.format in needs:
         for shot, _ in export_contract.shots_within(wanted, depth.sequence):
-            build.build(("mesh",), depth, shot, scene=scene, focal_length=wanted.focal_length, plate=False)
+            build.build(
+                (needs[options.format],), depth, shot, scene=scene, focal_length=wanted.focal_length, plate=False
+            )
             rig = find_rig(depth, shot, scene)
             if rig is not None:
                 rig[SCALE] *= options.scale
     scaled = (replace(each, scale=each.scale * options.scale) for each in wanted.placements)
     wanted = export_contract.validate(replace(wanted, placements=tuple(scaled)))
-    for path in blender_files.write(depth, wanted, options.format, scene=scene, overwrite=options.overwrite):
+    grid = fog_grid.Grid(
+        voxel=options.voxel,
+        count=options.voxels,
+        farthest=options.farthest,
+        in_camera=options.space == "camera",
+    )
+    for path in blender_files.write(depth, wanted, options.format, scene=scene, overwrite=options.overwrite, grid=grid):
         print(path)
 
 

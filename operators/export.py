@@ -6,7 +6,7 @@ import bpy
 
 from ..inference.contract import export as contract
 from ..inference.contract.untrusted import readable
-from ..scene import blender_files, current_run, depth_list, export, places
+from ..scene import blender_files, current_run, depth_list, export, fog_grid, places
 from ..scene import depth as depth_module
 from ..scene.camera import SENSOR_WIDTH
 from ..scene.problems import Problem
@@ -15,7 +15,7 @@ from .modal_run import Follows, is_idle
 
 
 class FATHOM_OT_export_depth(Follows, bpy.types.Operator):
-    """Write the active depth for another program: distances, gray images and movies, points, the camera, the mesh"""
+    """Write the active depth for another program: distances, gray images, movies, points, camera, mesh and fog"""
 
     bl_idname = "fathom.export_depth"
     bl_label = "Export Depth"
@@ -47,7 +47,8 @@ class FATHOM_OT_export_depth(Follows, bpy.types.Operator):
         self._output = wanted.output
         kind = values["format"].lower()
         if kind in contract.BLENDERS:
-            paths = blender_files.write(depth, wanted, kind, scene=scene, overwrite=values["overwrite"])
+            how = {"scene": scene, "overwrite": values["overwrite"], "grid": fog_grid.grid_of(values)}
+            paths = blender_files.write(depth, wanted, kind, **how)
             self.report({"INFO"}, readable(f"Wrote {', '.join(path.name for path in paths[:8])} to {wanted.output}"))
             return None
         export.ask(depth)

@@ -101,6 +101,15 @@ def _draw_chan(column, context, chosen):
     column.row().prop(chosen, "up", expand=True)
 
 
+def _draw_fog(column, context, chosen):
+    column.row().prop(chosen, "space", expand=True)
+    column.prop(chosen, "voxel")
+    row = column.row()
+    row.active = not chosen.voxel
+    row.prop(chosen, "voxels")
+    column.prop(chosen, "farthest")
+
+
 def _draw_nothing(column, context, chosen):
     """USD and Alembic say themselves which axis is up."""
 
@@ -128,6 +137,7 @@ _FORMATS = {
     "PLY": _draw_ply,
     "CHAN": _draw_chan,
     **dict.fromkeys((kind.upper() for kind in contract.BLENDERS), _draw_nothing),
+    "FOG_VDB": _draw_fog,
 }
 
 

@@ -1,4 +1,4 @@
-"""What Blender itself writes for other programs: cameras and depth meshes as USD, Alembic and PLY.
+"""What Blender itself writes for other programs: cameras and depth meshes as USD, Alembic and PLY, fog as OpenVDB.
 
 Files are on the clip's own frame numbers, which the timeline of the scene need not have. So what is written is copied
 into a scene of its own, keyed there at each frame as the artist's scene shows it.
@@ -23,6 +23,8 @@ from . import camera, nodes, whole_files
 from .build import fit_scene
 from .depth import Depth
 from .export import built
+from .fog import find_fog
+from .fog_grid import Grid, write_grid
 from .lattice import VIEWPORT_DETAIL
 from .mesh import ONE_MESH, modifier_of
 from .problems import Problem
@@ -31,8 +33,18 @@ _VALUES = ("VALUE", "INT", "BOOLEAN")
 """Types of a group's inputs that may be keyed."""
 
 
-def write(depth: Depth, export: Export, kind: str, *, scene: bpy.types.Scene, overwrite: bool = False) -> list[Path]:
-    """Write a format of `contract.BLENDERS`; see `write_cameras` and `write_meshes`."""
+def write(
+    depth: Depth,
+    export: Export,
+    kind: str,
+    *,
+    scene: bpy.types.Scene,
+    overwrite: bool = False,
+    grid: Grid | None = None,
+) -> list[Path]:
+    """Write a format of `contract.BLENDERS`; see `write_cameras`, `write_meshes` and `write_fogs`."""
+    if kind in contract.FOGS:
+        return write_fogs(depth, export, scene=scene, overwrite=overwrite, grid=grid)
     how = write_meshes if kind in contract.MESHES else write_cameras
     return how(depth, export, kind, scene=scene, overwrite=overwrite)
 
@@ -124,6 +136,49 @@ def write_meshes(
                     made.collection.objects.link(each)
                 made.frame_set(frames[0])
                 _write(kind, temporary, made, copies, frames)
+    return paths
+
+
+def write_fogs(
+    depth: Depth,
+    export: Export,
+    *,
+    scene: bpy.types.Scene,
+    overwrite: bool = False,
+    grid: Grid | None = None,
+) -> list[Path]:
+    """Write the built fog of each shot of an export as OpenVDB grids, one file for each of the clip's own frames.
+
+    Parameters
+    ----------
+    export : Export
+        One of ``chan``: `export.wanted`.
+    grid : Grid or None
+        How it is divided into voxels.
+
+    Raises
+    ------
+    Problem
+        A shot has no fog in the scene; a file is there already, the folder cannot be written; or as
+        `fog_grid.write_grid`. The frames before it are whole.
+    """
+    folder, paths = Path(export.output), []
+    wanted = [
+        (find_fog(depth, shot, scene), frame)
+        for shot, frames in contract.shots_within(export, depth.sequence)
+        for frame in frames
+    ]
+    for _, frame in wanted:
+        paths.append(folder / contract.file_name("fog_vdb", depth.sequence, frame=frame))
+    before, subframe = scene.frame_current, scene.frame_subframe
+    try:
+        with _into(folder, paths, overwrite=overwrite):
+            for path, (fog, frame) in zip(paths, wanted):
+                scene.frame_set(frame + depth.frame_offset)
+                with own_files.atomic(path) as temporary:
+                    write_grid(fog, temporary, grid or Grid(), scene=scene)
+    finally:
+        scene.frame_set(before, subframe=subframe)
     return paths
 
 

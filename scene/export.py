@@ -49,6 +49,7 @@ FORMATS = (
     ("USD_MESH", "Depth Mesh (USD)", "The built depth mesh on each frame, with UVs and normals"),
     ("ALEMBIC_MESH", "Depth Mesh (Alembic)", "The built depth mesh on each frame, with UVs and normals"),
     ("PLY_MESH", "Depth Mesh (.ply)", "The built depth mesh, a file for each frame"),
+    ("FOG_VDB", "Fog Volume (.vdb)", "The density of the built fog as voxels, a file for each frame"),
 )
 _MOST_DIGITS = 30
 """Of a range: more than Blender has frames, and few enough for every number."""
@@ -134,10 +135,36 @@ def properties(options: frozenset[str] = frozenset()) -> dict[str, Any]:
         "voxel": of(
             FloatProperty,
             "Voxel",
-            "Side of a voxel; 0: about two pixels at the median distance",
+            "Side of a voxel; 0: of points about two pixels at the median distance, of fog by Voxels",
             default=0.0,
             min=0.0,
             subtype="DISTANCE",
+        ),
+        "voxels": of(
+            IntProperty,
+            "Voxels",
+            "Along the longest side of the fog, where Voxel is 0",
+            default=256,
+            min=8,
+            max=4096,
+        ),
+        "farthest": of(
+            FloatProperty,
+            "Farthest",
+            "No fog farther from the camera is written, so that voxels are not spent on the sky; 0: all of it",
+            default=0.0,
+            min=0.0,
+            subtype="DISTANCE",
+        ),
+        "space": of(
+            EnumProperty,
+            "Space",
+            "What the grid stands still in",
+            items=(
+                ("WORLD", "World", "The grid lies in the scene as the fog does"),
+                ("CAMERA", "Camera", "The grid lies before the shot's camera at the origin, which looks along -Z"),
+            ),
+            default="WORLD",
         ),
         "minimum_confidence": of(
             FloatProperty,

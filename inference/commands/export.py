@@ -118,14 +118,17 @@ def run(options: argparse.Namespace) -> int:
     return stoppable.run(options, work, ending=ending)
 
 
+def _of_blender(kind: str) -> str:
+    return "A depth mesh" if kind in contract.MESHES else "Fog" if kind in contract.FOGS else "A camera"
+
+
 def _export(options: argparse.Namespace) -> Export:
     if not (options.depth and options.output and options.format):
         raise Failure(exit_codes.USAGE, "The command export needs a DEPTH, --format and --output DIR, or --job FILE.")
     if options.format in contract.BLENDERS:
         raise Failure(
             exit_codes.USAGE,
-            f"{'Depth meshes' if options.format in contract.MESHES else 'Cameras'} as {options.format} are written by "
-            "Blender.",
+            f"{_of_blender(options.format)} as {options.format} is written by Blender.",
             hint="Run: blender --command fathom export with these options, or export the camera as chan.",
         )
     first, last = estimate.frame_range(options.frames)

@@ -20,15 +20,16 @@ from .numbering import Frame
 from .records import Bounds, FilePath, Text
 
 Format = Literal["exr", "png", "movie", "control", "ply", "chan"]
-"""What the worker writes; Blender writes cameras and depth meshes itself, see `BLENDERS`."""
+"""What the worker writes; Blender writes cameras, depth meshes and fog itself, see `BLENDERS`."""
 FORMATS = get_args(Format)
 NEEDS_DISTANCES = ("exr", "ply")
 """The formats whose values are distances. That of a camera needs none: its path has the units that it has."""
 NEEDS_CAMERA = ("ply", "chan")
 CAMERAS = {"usd": ".usdc", "alembic": ".abc"}
 MESHES = {"usd_mesh": ".usdc", "alembic_mesh": ".abc", "ply_mesh": ".ply"}
-BLENDERS = {**CAMERAS, **MESHES}
-"""The formats that Blender writes, of cameras and of depth meshes, and the endings of their files."""
+FOGS = {"fog_vdb": ".vdb"}
+BLENDERS = {**CAMERAS, **MESHES, **FOGS}
+"""The formats that Blender writes, of cameras, depth meshes and fog, and the endings of their files."""
 Y_UP = ("chan",)
 """The formats in which y points up where an export names no axis, as in Nuke; in the others z does, as in Blender."""
 SUFFIXES = {"exr": ".exr", "png": ".png", "movie": ".mp4", "control": ".mp4", "ply": ".ply", "chan": ".chan"}
@@ -36,6 +37,7 @@ _STEMS = {
     **{"exr": "depth", "png": "depth", "movie": "depth", "control": "control", "ply": "points"},
     **dict.fromkeys(("chan", *CAMERAS), "camera"),
     **dict.fromkeys(MESHES, "mesh"),
+    **dict.fromkeys(FOGS, "fog"),
 }
 _NOT_IN_NAMES = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """Letters of a clip's name that would act in a terminal; the clip may be somebody else's."""
