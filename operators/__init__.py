@@ -7,7 +7,7 @@ import bpy
 from ..scene import current_run
 from ..scene import farm as scene_farm
 from ..scene import queue as scene_queue
-from ..scene.viewing import drawing
+from ..scene.viewing import drawing, fog_preview
 from . import (
     build,
     camera_fit,
@@ -57,6 +57,7 @@ def register() -> None:
         bpy.utils.register_class(cls)
     files.register()
     drawing.register()
+    fog_preview.register()
     atexit.register(current_run.end_current)
     _command = bpy.utils.register_cli_command("fathom", command_line.main)
 
@@ -68,6 +69,7 @@ def unregister() -> None:
     modal_run.end()
     bpy.utils.unregister_cli_command(_command)
     atexit.unregister(current_run.end_current)
+    fog_preview.unregister()
     drawing.unregister()
     files.unregister()
     for cls in reversed(CLASSES):

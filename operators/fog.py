@@ -4,7 +4,7 @@ import bpy
 
 from ..scene import fog_light
 from ..scene.fog import apply_preset, find_fog
-from ..scene.fog_look import PRESETS
+from ..scene.fog_look import PRESETS, is_slow
 from .arguments import argument
 from .depth_operator import OnDepth
 
@@ -29,6 +29,10 @@ class FATHOM_OT_fog_preset(OnDepth, bpy.types.Operator):
         note = apply_preset(depth, shot, fog, self.preset, scene=context.scene)
         if note is not None:
             self.warn_once(note)
+        if self.preset != "HAZE" and is_slow(context.scene):
+            self.warn_once(
+                "Cycles takes very long over uneven fog: switch on Biased, in this panel or in Render > Volumes."
+            )
         return fog.name
 
 

@@ -21,22 +21,26 @@ class _Fog(parts.Sidebar):
         return _shown(context.scene) is not None
 
     def draw(self, context):
-        layout = self.layout
-        fog = _shown(context.scene)
+        layout, scene = self.layout, context.scene
+        fog = _shown(scene)
         look = fog_look.look_of(fog)
         layout.use_property_split = True
         layout.use_property_decorate = False
         if look is None:
             parts.draw_text(layout, _OWN, icon="INFO", width=context.region.width)
         else:
-            _draw_presets(layout, context.scene)
+            _draw_presets(layout, scene)
             if fog_light.light_of(fog) is None:
-                layout.operator("fathom.light_fog", icon="LIGHT_SUN").all_shots = context.scene.fathom.all_shots
+                layout.operator("fathom.light_fog", icon="LIGHT_SUN").all_shots = scene.fathom.all_shots
             else:
-                _draw_lamp(layout, fog_light.light_of(fog), context.scene)
+                _draw_lamp(layout, fog_light.light_of(fog), scene)
             for title, rows in LOOK.items():
-                _draw_look(layout.column(heading=title), look, [row[0] for row in rows])
-        _draw_shape(layout.column(heading="Shape"), fog_look.modifier_of(fog))
+                _draw_look(_titled(layout, title), look, [row[0] for row in rows])
+        if scene.render.engine == "CYCLES" and hasattr(scene.cycles, "volume_biased"):
+            layout.prop(scene.cycles, "volume_biased", text="Biased, Fast")
+        if context.space_data.type == "VIEW_3D":
+            layout.prop(scene.fathom, "fog_preview")
+        _draw_shape(_titled(layout, "Shape"), fog_look.modifier_of(fog))
 
 
 def _shown(scene):
@@ -46,6 +50,13 @@ def _shown(scene):
         return None
     item = listed.depths[min(max(listed.active_depth, 0), len(listed.depths) - 1)]
     return None if item.is_pending else fog_shown(scene, item.job)
+
+
+def _titled(layout, title):
+    column = layout.column()
+    if title:
+        column.label(text=title)
+    return column
 
 
 def _draw_presets(layout, scene):

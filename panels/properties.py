@@ -162,6 +162,12 @@ class FATHOM_PG_refine(bpy.types.PropertyGroup):
 class FATHOM_PG_scene(bpy.types.PropertyGroup):
     """Fathom's settings in a scene."""
 
+    fog_preview: bpy.props.BoolProperty(
+        name="Viewport Preview",
+        description="Draw fog in Solid and Wireframe shading of the 3D Viewport, without its noise; Material Preview "
+        "and Rendered have the volume itself",
+        default=True,
+    )
     estimator: bpy.props.StringProperty(
         name="Estimator", description="Name of the method that estimates depth", default=AUTOMATIC.name
     )  # a string and no enum: an enum stores a number, which changes when an estimator is added

@@ -64,8 +64,10 @@ def build_fog(
     }
     fog, modifier, made = frustum.place("fog", "Fog", depth=depth, shot=shot, camera=camera, group=group, starts=starts)
     material, is_new = fog_look.material(depth, shot)
-    if made and detail is None:
-        detail = frustum.comfortable_detail(depth, FOG_POINTS)
+    if made:
+        fog.display_type = "BOUNDS"  # a solid, and wires as dense as pixels, would hide the plate
+        if detail is None:
+            detail = frustum.comfortable_detail(depth, FOG_POINTS)
     if not isinstance(nodes.modifier_input(modifier, "Material"), bpy.types.Material):
         nodes.set_modifier_input(modifier, "Material", material)
     for name, value in (("Detail", detail), (lattice.VIEWPORT_DETAIL, viewport_detail)):

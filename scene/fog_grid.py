@@ -22,7 +22,7 @@ from .fog import GAP
 from .geometry import Socket, combine, repeat, sample, split, vector
 from .problems import Problem
 
-BYTES = 60
+BYTES = 24
 """Host memory that Blender takes for a voxel of the box while it fills it."""
 
 _FEWEST, _MOST = 8, 4096
