@@ -76,7 +76,9 @@ def _draw_lamp(layout, lamp, scene):
 def _draw_look(column, look, names):
     """Inputs of the look by their names; what is linked has its value from a node."""
     for name in names:
-        socket = nodes.input_of(look, name)
+        socket = look.inputs.get(name)
+        if socket is None:  # a group that is not as Fathom makes it
+            continue
         if socket.is_linked:
             column.label(text=f"{name}: by a node", icon="NODETREE")
         else:

@@ -177,6 +177,7 @@ def write_fogs(
                 scene.frame_set(frame + depth.frame_offset)
                 with own_files.atomic(path) as temporary:
                     write_grid(fog, temporary, grid or Grid(), scene=scene)
+                    whole_files.require(temporary)
     finally:
         scene.frame_set(before, subframe=subframe)
     return paths

@@ -113,8 +113,14 @@ def fog_shown(scene: bpy.types.Scene, job: str) -> bpy.types.Object | None:
             continue
         image = thing.get(tags.DEPTH)
         if isinstance(image, bpy.types.Image) and job in tags.jobs(image):
-            frame = scene.frame_current - nodes.modifier_input(modifier, "Frame Offset")
-            if nodes.modifier_input(modifier, "Shown From") <= frame <= nodes.modifier_input(modifier, "Shown To"):
+            try:
+                numbers = [nodes.modifier_input(modifier, name) for name in ("Frame Offset", "Shown From", "Shown To")]
+            except Problem:  # a group that is not as Fathom makes it, which panels must outlive
+                continue
+            if not all(isinstance(number, (int, float)) for number in numbers):
+                continue
+            offset, first, last = numbers
+            if first <= scene.frame_current - offset <= last:
                 return thing
     return None
 

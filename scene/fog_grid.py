@@ -80,6 +80,8 @@ def write_grid(fog: bpy.types.Object, path: Path, grid: Grid, *, scene: bpy.type
     shown = fog.evaluated_get(depsgraph)
     place = shown.matrix_world.copy()
     turn, scale = place.to_3x3().normalized(), sum(place.to_scale()) / 3.0
+    if not 0.0 < scale < math.inf or abs(place.determinant()) < 1e-30:
+        raise Problem(f"{fog.name} is scaled to nothing, by what it hangs under: scale it up to export it.")
     to_world = Matrix.LocRotScale(place.translation, turn, None) if grid.in_camera else Matrix.Identity(4)
     to_depth = place.inverted() @ to_world
     low, high, voxel = _box(shown, to_depth.inverted(), scale=scale, grid=grid, frame=scene.frame_current)
@@ -167,6 +169,8 @@ def _box(
     matrix = np.array(from_depth)
     points = points @ matrix[:3, :3].T + matrix[:3, 3]
     low, high = points.min(axis=0), points.max(axis=0)
+    if not np.isfinite([low, high]).all():
+        raise Problem(f"{shown.name} reaches to infinity at frame {frame}: its depth map is damaged, or it was moved.")
     voxel = grid.voxel or float((high - low).max()) / max(grid.count - 3, 1)
     low, high = (np.floor(low / voxel) - 1) * voxel, (np.ceil(high / voxel) + 1) * voxel
     return Vector(low), Vector(high), voxel

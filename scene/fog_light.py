@@ -17,6 +17,8 @@ _AMBIENT = "fathom_ambient"
 _WAY = Vector((0.4, -0.9, -0.15))
 """Where the light goes: to the right, down and a little ahead, in the camera's axes with up the world's."""
 _KIND = "fog light"
+_MOST = 0.95
+"""Anisotropy at most, as the look's input has it: at 1 all light goes one way."""
 
 
 def light_of(fog: bpy.types.Object) -> bpy.types.Object | None:
@@ -73,7 +75,7 @@ def fit_strength(fog: bpy.types.Object) -> None:
     back = (eye.to_3x3() @ Vector((0.0, 0.0, 1.0))).normalized()
     way = lamp.rotation_quaternion @ Vector((0.0, 0.0, -1.0))
     bright, anisotropy = (nodes.input_of(look, name).default_value for name in ("Brightness", "Anisotropy"))
-    lamp.data.energy = bright / phase(back.dot(way), anisotropy)
+    lamp.data.energy = bright / phase(back.dot(way), min(max(anisotropy, -_MOST), _MOST))
 
 
 def remove_light(fog: bpy.types.Object) -> None:

@@ -263,7 +263,7 @@ def _reach(depth: Depth, shot: Shot, fog: bpy.types.Object) -> tuple[float, floa
     names = nodes.interface_identifiers(modifier.node_group)
     if "Near" not in names or depth.fit_of(shot) is not None:
         return suits.near, max(suits.far, 1.01 * suits.near)
-    near, far = (float(nodes.modifier_input(modifier, name)) for name in ("Near", "Far"))
+    near, far = (max(float(nodes.modifier_input(modifier, name)), 1e-6) for name in ("Near", "Far"))
     return min(near, far), max(near, far, 1.01 * min(near, far))
 
 

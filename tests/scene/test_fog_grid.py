@@ -183,3 +183,30 @@ def test_without_fog_there_is_nothing_to_write(shared_file, tmp_path):
     with pytest.raises(Problem, match="press Fog Volume first"):
         blender_files.write(depth, wanted, "fog_vdb", scene=shared_file)
     assert not (tmp_path / "out").exists()
+
+
+def test_what_has_no_size_or_no_end_is_a_sentence(built, tmp_path):
+    _depth, _shot, fog = built
+    fog.delta_scale = (0.0, 0.0, 0.0)
+    with pytest.raises(Problem, match="is scaled to nothing"):
+        fog_grid.write_grid(fog, tmp_path / "fog.vdb", Grid(count=16), scene=bpy.context.scene)
+    fog.delta_scale = (1.0, 1.0, 1.0)
+    fog.delta_location.x = math.inf
+    with pytest.raises(Problem, match="reaches to infinity"):
+        fog_grid.write_grid(fog, tmp_path / "fog.vdb", Grid(count=16), scene=bpy.context.scene)
+
+
+def test_a_grid_that_is_not_whole_is_no_grid(built, tmp_path, monkeypatch):
+    depth, _shot, _fog = built
+    write = blender_files.write_grid
+
+    def full(fog, path, *arguments, **options):
+        write(fog, path, *arguments, **options)
+        path.write_bytes(path.read_bytes()[:2000])  # as on a full disk, of which Blender says nothing
+
+    monkeypatch.setattr(blender_files, "write_grid", full)
+    values = {"directory": str(tmp_path / "out"), "format": "FOG_VDB", "frames": "1"}
+    made = export.wanted(depth, values, scene=bpy.context.scene)
+    with pytest.raises(Problem, match="a file is not whole; the disk may be full"):
+        blender_files.write(depth, made, "fog_vdb", scene=bpy.context.scene, grid=Grid(count=16))
+    assert not list((tmp_path / "out").iterdir())

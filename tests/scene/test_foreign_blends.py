@@ -70,6 +70,38 @@ def data_of(kind):
     return make[kind]()
 
 
+def test_fog_with_another_group_under_our_mark_is_none_in_panels(built):
+    from bl_ext.dev.fathom.scene import fog, fog_look
+
+    scene = bpy.context.scene
+    job = scene.fathom.depths[0].job
+    thing = fog.fog_shown(scene, job)
+    assert thing is not None
+    ours = fog_look.modifier_of(thing).node_group
+    theirs = bpy.data.node_groups.new("0", "GeometryNodeTree")
+    theirs.interface.new_socket("Geometry", in_out="OUTPUT", socket_type="NodeSocketGeometry")
+    for name, value in marks(ours).items():
+        theirs[name] = value
+    fog_look.modifier_of(thing).node_group = theirs
+    assert fog.fog_shown(scene, job) is None
+    theirs.interface.new_socket("Frame Offset", in_out="INPUT", socket_type="NodeSocketString")
+    for name in ("Shown From", "Shown To"):
+        theirs.interface.new_socket(name, in_out="INPUT", socket_type="NodeSocketColor")
+    assert fog.fog_shown(scene, job) is None
+    press(["fog_preset", "light_fog", "unlight_fog"])
+
+
+def test_a_fogs_look_out_of_range_ends_in_a_sentence_at_most(built):
+    from bl_ext.dev.fathom.scene import fog, fog_look
+
+    thing = fog.fog_shown(bpy.context.scene, bpy.context.scene.fathom.depths[0].job)
+    look = fog_look.look_of(thing)
+    for value in (1.0, -1.0, 7.0, float("inf")):
+        look.node_tree.interface.items_tree["Anisotropy"].max_value = 1e9
+        nodes.input_of(look, "Anisotropy").default_value = value
+        press(["light_fog", "fog_preset", "unlight_fog"])
+
+
 @pytest.mark.parametrize("form", rest_slow(["EMPTY", "MESH", "CAMERA", "LIGHT", "CURVE", "ARMATURE"], 2))
 @pytest.mark.parametrize("kind", ["camera", "rig", "mesh", "fog"])
 def test_an_object_of_another_type_under_our_mark_is_none_of_ours(built, kind, form):
