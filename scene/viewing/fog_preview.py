@@ -1,4 +1,4 @@
-"""Draws fog into the 3D Viewport where Blender itself draws no volumes: in Solid and Wireframe shading.
+"""Draws fog into the 3D Viewport where Blender itself draws none: in Solid, Wireframe and Material Preview.
 
 What is drawn is how much of the fog's light a ray of the shot's camera has gathered, by Beer and Lambert, with the
 layer over the floor and without noise. The fog's far side is drawn several times, each time up to another distance, so
@@ -64,9 +64,11 @@ def _draw() -> None:
     scene, space = context.scene, context.space_data
     if scene is None or space is None or not scene.fathom.fog_preview:
         return
-    if space.shading.type not in ("SOLID", "WIREFRAME") or not space.overlay.show_overlays:
+    if space.shading.type == "RENDERED" or not space.overlay.show_overlays:
         return
     fogs = [thing for thing in scene.objects if thing.get(tags.KIND) == "fog"]
+    if space.shading.type == "MATERIAL":  # which leaves out what is displayed as its bounds, as fog is at first
+        fogs = [fog for fog in fogs if fog.display_type in ("BOUNDS", "WIRE")]
     drawn = set()
     for fog in fogs:
         look = fog_look.look_of(fog) if fog_look.modifier_of(fog) is not None else None
