@@ -47,9 +47,9 @@ from inference.estimators import registry, requirements
 from inference.estimators.base import Shot
 from inference.estimators.depthcrafter import streaming
 from inference.video_diffusion import device, dry_run, loading, memory, resolution, stages, windows
+from inference.video_diffusion.dry_run import META
 from inference.video_diffusion.execution.forward import OWN, PLAIN, Forward
 from inference.video_diffusion.execution.plan import Plan
-from inference.video_diffusion.memory import META
 from inference.video_diffusion.networks import RELEASED, Networks, fill_randomly, random_networks
 from inference.video_diffusion.placement import Placement
 from inference.video_diffusion.stages import ENCODE_GRID

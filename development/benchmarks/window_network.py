@@ -28,7 +28,7 @@ from inference.estimators.video_depth_anything import memory, streaming, windows
 from inference.estimators.video_depth_anything.network import VideoDepthAnything
 from inference.estimators.video_depth_anything.window import WindowRun
 from inference.video_diffusion import device, dry_run
-from inference.video_diffusion.memory import META
+from inference.video_diffusion.dry_run import META
 
 NAME = "video_depth_anything"
 

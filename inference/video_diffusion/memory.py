@@ -7,7 +7,6 @@ same sizes. What a dry run cannot measure is added as a margin.
 from __future__ import annotations
 
 import bisect
-import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +16,7 @@ from ..common.failures import Failure
 from ..contract import exit_codes
 from ..contract.hints import setting
 from . import dry_run, resolution, stages
+from .dry_run import META, gigabytes, with_margin
 from .execution import pieces
 from .execution.plan import Plan
 from .networks import CLASSES, Networks, random_networks
@@ -26,15 +26,8 @@ from .stages import ENCODE_GRID
 Settings = dict[str, Any]
 _STEP = 0.85
 """Memory of the next smaller plan, as a share of this one's; a smaller step would lie within the dry run's error."""
-META = torch.device("meta")
 STAGES: tuple[Stage, ...] = ("denoise", "decode", "encode")
 """In the order in which they stop fitting."""
-ALLOCATOR = {"cuda": 1.08, "cpu": 1.3, "mps": 1.3}
-"""Memory overhead as a factor, by kind of device: the caching allocator's fragmentation; on the CPU oneDNN's reordered
-weights and the float32 copies of half-precision sums (measured: up to 30 % over the dry run); on Apple's GPUs norms
-computed in float32. The factor for CUDA has not been measured on a GPU yet."""
-WORKSPACE = 0.15e9
-"""Bytes for the workspace of matrix products and for the libraries' caches."""
 
 
 def choose_plan(case: Case, free_bytes: int, *, compiled: bool = False, who: str = "DepthCrafter") -> Plan:
@@ -281,14 +274,3 @@ def _stage(case: Case, stage: Stage, placement: Placement) -> object:
     common |= {"steps": 1, "guidance": 1.0, "noise_augmentation": 0.02}
     first_pass = torch.empty_like(latents, device=META) if case.guided else None
     return stages.denoise(case.networks, latents, conditions, **common), first_pass
-
-
-def with_margin(peak: int, kind: str) -> int:
-    """A dry run's peak in bytes, with the margin for a kind of device (``cuda``, ``mps`` or ``cpu``)."""
-    return int(peak * ALLOCATOR[kind] + WORKSPACE)
-
-
-def gigabytes(size: float, *, up: bool = True) -> str:
-    """A size in gigabytes (1e9 bytes) with one digit, rounded up (memory needed) or down (memory free)."""
-    tenths = size / 1e8
-    return f"{(math.ceil(tenths) if up else math.floor(tenths)) / 10:.1f}"

@@ -15,7 +15,7 @@ from ...common.failures import Failure
 from ...contract import exit_codes
 from ...contract.hints import setting
 from ...video_diffusion import dry_run
-from ...video_diffusion.memory import META, gigabytes, with_margin
+from ...video_diffusion.dry_run import META, gigabytes, with_margin
 from .network import VideoDepthAnything
 from .window import Plan, WindowRun
 from .windows import PATCH, WINDOW, network_size, window_frames

@@ -25,8 +25,8 @@ from ...contract.hints import setting
 from ...models import pickled, store
 from ...models.facts import Model
 from ...video_diffusion import device
+from ...video_diffusion.dry_run import gigabytes
 from ...video_diffusion.execution.compiling import explained
-from ...video_diffusion.memory import gigabytes
 from ..base import Phase, Shot, ShotResult
 from . import joining, memory, windows
 from .memory import Case

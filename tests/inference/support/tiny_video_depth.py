@@ -69,12 +69,15 @@ def installed(folder):
     stack = contextlib.ExitStack()
     stack.enter_context(mock.patch.object(video_depth_anything, "INFO", info))
     stack.enter_context(mock.patch.multiple(weights, **found))
-    with contextlib.suppress(ImportError):  # only where the networks' packages are
-        from inference.estimators.video_depth_anything import network, streaming
+    is_tiny = json.loads((Path(folder) / "tiny.json").read_text())
+    # a process that has not loaded the network yet finds the facts when it does, and one that never does has no torch
+    if is_tiny or f"{video_depth_anything.__name__}.streaming" in sys.modules:
+        with contextlib.suppress(ImportError):  # only where the networks' packages are
+            from inference.estimators.video_depth_anything import network, streaming
 
-        stack.enter_context(mock.patch.multiple(streaming, **found))
-        if json.loads((Path(folder) / "tiny.json").read_text()):
-            stack.enter_context(mock.patch.dict(network.VARIANTS, vits=tiny_variant()))
+            stack.enter_context(mock.patch.multiple(streaming, **found))
+            if is_tiny:
+                stack.enter_context(mock.patch.dict(network.VARIANTS, vits=tiny_variant()))
     return stack
 
 

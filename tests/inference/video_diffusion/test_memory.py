@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 
 from inference.common.failures import Failure  # noqa: E402
 from inference.contract import exit_codes  # noqa: E402
-from inference.video_diffusion import device, memory, stages  # noqa: E402
+from inference.video_diffusion import device, dry_run, memory, stages  # noqa: E402
 from inference.video_diffusion.execution import pieces  # noqa: E402
 from inference.video_diffusion.execution.plan import Plan  # noqa: E402
 from inference.video_diffusion.networks import random_networks  # noqa: E402
@@ -43,7 +43,7 @@ def tiny(golden, *, size=(128, 64), window=12, kind="cuda", unet=(), **more):
 def only_what_grows(request, monkeypatch):
     """Tiny networks are counted without the bytes that no network is too small for."""
     if "released" not in request.fixturenames:
-        monkeypatch.setattr(memory, "WORKSPACE", 0)
+        monkeypatch.setattr(dry_run, "WORKSPACE", 0)
 
 
 @pytest.mark.slow
@@ -60,7 +60,7 @@ def test_the_margin_is_on_top_of_the_dry_run(released):
     case = memory.Case(networks=released, width=256, height=128, window=2)
     live = memory._peak(case, "decode", Plan())
     assert case.weights() < live
-    assert memory.needed_bytes(case, Plan())["decode"] == int(live * memory.ALLOCATOR["cuda"] + memory.WORKSPACE)
+    assert memory.needed_bytes(case, Plan())["decode"] == int(live * dry_run.ALLOCATOR["cuda"] + dry_run.WORKSPACE)
     assert case.weights() == pytest.approx(2 * (1_524_623_082 + 97_742_847 + 632_076_800) + 2 * 34.2e6, rel=1e-3)
 
 

@@ -15,7 +15,7 @@ from ....common.failures import Failure
 from ....contract import exit_codes
 from ....contract.hints import setting
 from ....video_diffusion import dry_run
-from ....video_diffusion.memory import gigabytes, with_margin
+from ....video_diffusion.dry_run import gigabytes, with_margin
 from .checkpoint_file import prepared
 from .matching import group_pairs, image_size
 from .network import PairNetwork

@@ -1,5 +1,9 @@
 """Clips of any length, window by window: the published result, and the same bits after every interruption."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import psutil
 import pytest
@@ -303,3 +307,15 @@ def test_windows_in_pieces_make_the_same_bits(tmp_path):
         assert (phase.kind, phase.units) == ("window", 4), "three windows and the anchor"
         assert [path.is_file() for path in phase.run(units)] == [True, True]
     np.testing.assert_array_equal(Run(frames, tmp_path / "pieces")(), expected)
+
+
+def test_it_starts_without_the_packages_of_video_diffusion():
+    """They take as long to load as ten frames take, in each chunk on a farm."""
+    code = (
+        "import sys, inference.estimators.video_depth_anything.streaming; "
+        "sys.exit(bool({'diffusers', 'transformers', 'accelerate'} & set(sys.modules)))"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).resolve().parents[4], check=False).returncode
+        == 0
+    )
