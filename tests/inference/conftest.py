@@ -148,8 +148,8 @@ def light_python(tmp_path_factory) -> Path:
 
 
 def settings_apart(environment: dict[str, str]) -> dict[str, str]:
-    """An environment without what Fathom and the hub's library read when they are asked, not as they start."""
-    when_asked = ("FATHOM_HOME", "HF_", "PYTEST_")
+    """An environment without what Fathom, the hub's library and `killed` read later than as they start."""
+    when_asked = ("FATHOM_HOME", "HF_", "PYTEST_", "KILLED_AT")
     return {name: value for name, value in environment.items() if not name.startswith(when_asked)}
 
 

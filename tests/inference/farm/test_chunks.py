@@ -15,7 +15,11 @@ from inference.contract import depth_sequence, exit_codes, measured, own_files
 from inference.farm import chunks as chunks_module
 from inference.farm import planning
 from tests import footage_maker
+from tests.inference.support import killed
 from tests.marks import rest_slow
+
+FEW = ("--frames", "12-19")
+"""Two short shots of the clip with a cut."""
 
 
 def by_phase(chunks):
@@ -461,6 +465,77 @@ def test_several_clips_survive_kills_of_any_process(worker, cut_clip, clip, farm
             list(each.iterdir())
         )
     assert farm.contents(tmp_path / cut_clip.name) == whole()
+
+
+@pytest.fixture
+def killed_worker(worker):
+    """Runs a command that is killed before the change of a folder with a number; its exit status and errors."""
+
+    def run(number, folder, *arguments):
+        worker.environment[killed.AT] = f"{number}:{folder}"
+        done = worker(*arguments)
+        del worker.environment[killed.AT]
+        assert done.returncode in (0, -signal.SIGKILL), done.stderr
+        return done.returncode
+
+    return run
+
+
+@pytest.mark.slow
+def test_several_clips_survive_a_kill_before_each_change_on_the_disk(
+    killed_worker, cut_clip, clip, farm, whole, tmp_path
+):
+    """Each process is killed one change later than the time before, until it comes to its end."""
+
+    def stubborn(folder, *arguments, is_merge=False):
+        kills = 0
+        while killed_worker(kills, folder, *arguments):
+            kills += 1
+            assert kills < 500
+            assert is_merge or not (folder / "depth.json").exists(), "it is written last"
+        return kills
+
+    outputs = {each: tmp_path / each.name for each in (cut_clip, clip)}
+    frames = {cut_clip: FEW, clip: ("--frames", "1001-1004")}
+    kills, left = 0, {}
+    for each, output in outputs.items():
+        settings = ("--estimator", "phased", "--chunk-frames", 2, *frames[each])
+        kills += stubborn(output, "plan", each, "--output", output, *settings)
+        left[output] = len(json.loads((output / ".fathom" / "plan.json").read_text())["chunks"])
+    for number in range(max(left.values())):  # the clips' chunks by turns, as on a farm
+        for output in (output for output, count in left.items() if number < count):
+            kills += stubborn(output, "estimate", "--planned", output, "--chunks", number)
+    for output in outputs.values():
+        kills += stubborn(output, "merge", output, is_merge=True)
+    assert kills > 50
+    assert farm.contents(outputs[cut_clip]) == whole(*FEW)
+    one = farm.worker("estimate", clip, "--output", tmp_path / "one", "--estimator", "phased", *frames[clip])
+    assert one.returncode == 0 and farm.contents(outputs[clip]) == farm.contents(tmp_path / "one")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_merge_that_is_killed_before_any_of_its_changes_is_completed(
+    farm, cut_clip, worker, whole, killed_worker, overwrite
+):
+    if overwrite:
+        assert worker.estimate(cut_clip, farm.output, *FEW).returncode == 0
+    farm.plan(cut_clip, *FEW, *["--overwrite"] * overwrite)
+    assert farm.do().returncode == 0
+    before = farm.output.with_name("before")
+    farm.output.rename(before)
+    for number in range(0, 10_000, 1 if overwrite else 3):
+        shutil.copytree(before, farm.output)
+        code = killed_worker(number, farm.output, "merge", farm.output)
+        if code:
+            assert farm.merge().returncode == 0
+        assert farm.contents() == whole(*FEW)
+        left = {path.name for path in farm.output.rglob("*")} - {path.name for path in farm.output.glob("*.*")}
+        assert {name.partition(".")[0] for name in left} <= {"lock"}, "nothing is left but a lock that nobody holds"
+        shutil.rmtree(farm.output)
+        if not code:
+            break
+    assert number > 5
 
 
 @pytest.mark.parametrize("chunks", rest_slow(["99", "a", "3-1", "-1", ""], 2))

@@ -12,7 +12,7 @@ import inference.estimators  # noqa: E402
 inference.estimators.__path__.append(str(HERE / "estimators"))
 
 from inference.commands.main import main  # noqa: E402
-from tests.inference.support import tiny_video_depth  # noqa: E402
+from tests.inference.support import killed, tiny_video_depth  # noqa: E402
 
 if folder := os.environ.get(tiny_video_depth.INSTALLED):
     tiny_video_depth.installed(folder)
@@ -20,4 +20,5 @@ if seconds := os.environ.get("TEST_MATTES"):
     from tests.inference.support import stand_in_mattes  # needs NumPy, which tests take away from the worker
 
     stand_in_mattes.installed(float(seconds))
+killed.prepare()
 sys.exit(main())

@@ -22,6 +22,7 @@ inference.estimators.__path__.append(str(Path(__file__).resolve().parent / "esti
 import inference.evaluation.accuracy.comparison  # noqa: E402
 import inference.run.runner  # noqa: E402
 from inference.commands.main import main  # noqa: E402
+from tests.inference.support import killed  # noqa: E402
 
 
 def serve(path: str) -> list[str]:
@@ -68,4 +69,5 @@ def _become(request: dict, descriptors: list[int]) -> list[str]:
 
 if __name__ == "__main__":
     sys.argv[1:] = serve(sys.argv[1])
+    killed.prepare()
     sys.exit(main())
