@@ -86,7 +86,8 @@ class ByPoints:
         raise NotImplementedError
 
     def _tell(self, context):
-        text = f"{self.bl_label}: click point {len(self._clicked) + 1} of {self.count} in the image; Esc cancels"
+        point = f"point {len(self._clicked) + 1} of {self.count} " if self.count > 1 else ""
+        text = f"{self.bl_label}: click {point}in the image; Esc cancels"
         context.workspace.status_text_set(text)
 
     def _end(self, context):

@@ -143,11 +143,11 @@ class _Compositing(_OfDepth):
         _draw_button(column, scene, "fathom.add_compositing_isolate", "Isolate by Matte", "MOD_MASK")
         _draw_button(column, scene, "fathom.add_compositing_normals", "Normals", "NORMALS_FACE")
         _draw_button(column, scene, "fathom.add_compositing_stereo", "Stereo Pair", "CAMERA_STEREO")
-        if context.space_data.type == "SEQUENCE_EDITOR" and strip_effects.IS_THERE:
-            layout.operator_menu_enum("fathom.add_strip_effect", "effect", icon="MODIFIER")
         if context.space_data.type in _ESTIMATES:
             parts.draw_text(layout, _RENDER_NOTE, icon="INFO", width=context.region.width)
             layout.operator("render.render", text="Render Image", icon="RENDER_STILL")
+        if context.space_data.type == "SEQUENCE_EDITOR" and strip_effects.IS_THERE:
+            layout.operator_menu_enum("fathom.add_strip_effect", "effect", icon="MODIFIER")
         if library.is_installed():
             layout.operator("fathom.remove_assets", icon="TRASH")
         else:
@@ -192,6 +192,10 @@ class FATHOM_PT_clip_editor_compositing(_Compositing, bpy.types.Panel):
     bl_space_type = "CLIP_EDITOR"
 
 
+class FATHOM_PT_image_editor_compositing(_Compositing, bpy.types.Panel):
+    bl_space_type = "IMAGE_EDITOR"
+
+
 class FATHOM_PT_view_3d_depths(Depths, bpy.types.Panel):
     bl_space_type = "VIEW_3D"
 
@@ -228,6 +232,7 @@ CLASSES = (
     FATHOM_PT_clip_editor_depths,
     FATHOM_PT_clip_editor_build,
     FATHOM_PT_clip_editor_compositing,
+    FATHOM_PT_image_editor_compositing,
     FATHOM_PT_view_3d_depths,
     FATHOM_PT_view_3d_build,
     FATHOM_PT_node_editor_depths,

@@ -131,7 +131,10 @@ def test_every_estimator_is_known_to_the_fallback_by_the_same_name(inference_pyt
 
 def test_panels_stand_in_the_tab_fathom_of_their_editors():
     panels = [c for c in (*estimate.CLASSES, *build.CLASSES) if issubclass(c, bpy.types.Panel)]
-    assert {p.bl_space_type for p in panels} == {"SEQUENCE_EDITOR", "CLIP_EDITOR", "VIEW_3D", "NODE_EDITOR"}
+    editors = {"SEQUENCE_EDITOR", "CLIP_EDITOR", "IMAGE_EDITOR", "VIEW_3D", "NODE_EDITOR"}
+    assert {p.bl_space_type for p in panels} == editors
+    # where the focus is picked in the image, its button is there
+    assert {p.bl_space_type for p in panels if issubclass(p, build._Compositing)} >= set(build._PICKS)
     assert all(p.bl_category == "Fathom" and p.bl_region_type == "UI" for p in panels)
 
 
