@@ -185,8 +185,7 @@ def make(folder: Path) -> None:
         "compositing-more": [*_more(shot, scratch)],
     }
     for name, parts in shown.items():
-        rows = [np.concatenate(parts[i : i + 2], axis=1) for i in range(0, len(parts), 2)]
-        _write_jpg(folder / f"{name}.jpg", np.concatenate(rows), width=_WIDE)
+        write_sheet(folder / f"{name}.jpg", parts, width=_WIDE)
     previews = {
         "comp_fog": shown["compositing-fog"][1],
         "comp_defocus": lens["lens"],
@@ -328,6 +327,12 @@ def _linear(shown: Image) -> Image:
     """What is shown as these values."""
     values = np.clip(shown, 0.0, 1.0)
     return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
+def write_sheet(path: Path, parts: list[Image], *, width: int) -> None:
+    """Write linear images of one size, two in a row, as a JPG so wide."""
+    rows = [np.concatenate(parts[i : i + 2], axis=1) for i in range(0, len(parts), 2)]
+    _write_jpg(path, np.concatenate(rows), width=width)
 
 
 def _write_jpg(path: Path, linear: Image, *, width: int) -> None:

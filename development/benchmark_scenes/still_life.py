@@ -66,15 +66,15 @@ def build(size: tuple[int, int], *, matt: bool = False) -> bpy.types.Scene:
 
 def render_image(scene: bpy.types.Scene, scratch: Path, *, samples: int) -> NDArray[np.float32]:
     """What Cycles renders without compositing, linear [H, W, 3]."""
-    return _channels(scene, scratch, samples)[0]
+    return channels(scene, scratch, samples)[0]
 
 
 def render_depth(scene: bpy.types.Scene, scratch: Path) -> NDArray[np.float32]:
     """Distance of what each pixel's center shows, along the camera's axis, [H, W] in meters."""
-    return _channels(scene, scratch, 1)[1]
+    return channels(scene, scratch, 1)[1]
 
 
-def _channels(scene: bpy.types.Scene, scratch: Path, samples: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def channels(scene: bpy.types.Scene, scratch: Path, samples: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Linear color [H, W, 3], and the Depth pass of the pixels' first samples, which go through their centers."""
     scene.cycles.samples = samples
     scene.view_layers[0].use_pass_z = True
@@ -108,10 +108,18 @@ def multilayer(settings: bpy.types.ImageFormatSettings) -> Iterator[None]:
     settings.file_format, settings.color_mode, settings.color_depth = "PNG", "RGB", "8"
 
 
-def write_sequence(folder: Path, image: NDArray[np.float32], distance: NDArray[np.float32]) -> Path:
+def write_sequence(
+    folder: Path,
+    image: NDArray[np.float32],
+    distance: NDArray[np.float32],
+    *,
+    focal_length: float | None = None,
+    pose: NDArray[np.float64] | None = None,
+) -> Path:
     """Write a clip of one frame, an image linear [H, W, 3] and its true distance [H, W], as an estimate of it would be.
 
-    Returns the folder of the depth. The plate is a float EXR, and has the image to the bit.
+    Returns the folder of the depth. The plate is a float EXR, and has the image to the bit. `focal_length` in pixels
+    and `pose`, camera to world [4, 4] in OpenCV's axes and world, are the still scene's where None.
     """
     from bl_ext.dev.fathom.inference.contract import depth_sequence
     from bl_ext.dev.fathom.inference.contract.camera import Camera, Pose
@@ -131,10 +139,10 @@ def write_sequence(folder: Path, image: NDArray[np.float32], distance: NDArray[n
     camera = Camera(
         width=width,
         height=height,
-        focal_length=LENS / SENSOR * width,
+        focal_length=focal_length or LENS / SENSOR * width,
         principal_point=((width - 1) / 2, (height - 1) / 2),
         distortion=(0.0, 0.0),
-        poses=(Pose(frame=1, camera_to_world=tuple(map(tuple, np.eye(4).tolist()))),),
+        poses=(Pose(frame=1, camera_to_world=tuple(map(tuple, (np.eye(4) if pose is None else pose).tolist()))),),
     )
     values = Range(minimum=float(disparity.min()), maximum=float(disparity.max()), p1=float(p1), p99=float(p99))
     sequence = DepthSequence(

@@ -52,6 +52,26 @@ def test_new_fog_is_haze_and_needs_no_lamp(built, shared_file, tmp_path):
     assert np.allclose(seen(shared_file, tmp_path), wanted, rtol=1e-3)
 
 
+def test_an_object_has_the_fog_of_its_own_distance_in_front(built, shared_file, tmp_path):
+    """And what is behind that is hidden by it."""
+    _, shot, fog = built
+    away = 2.5
+    bpy.ops.mesh.primitive_plane_add(size=1.0, location=(0.0, away, 0.0), rotation=(np.pi / 2, 0.0, 0.0))
+    material = bpy.data.materials.new("shines")
+    tree = nodes.material_tree(material)
+    tree.nodes.clear()
+    shine = nodes.value(tree, "ShaderNodeEmission", "Emission", {"Color": (0.9, 0.1, 0.1, 1.0)})
+    nodes.feed(nodes.input_of(nodes.new(tree, "ShaderNodeOutputMaterial"), "Surface"), shine)
+    bpy.context.object.data.materials.append(material)
+    u, v = image_grid(*SIZE)
+    start = nodes.modifier_input(fog.modifiers[0], "Start")
+    length = (np.linalg.norm(rays(shot.camera, u, v), axis=-1) * (away - start)).T[::-1]
+    through = np.exp(-look(fog, "Density") * length)[7:9, 11:13, None]
+    fogged = np.array(look(fog, "Color")[:3]) * look(fog, "Brightness")
+    wanted = np.array([0.9, 0.1, 0.1]) * through + fogged * (1 - through)
+    assert np.allclose(seen(shared_file, tmp_path)[7:9, 11:13], wanted, rtol=1e-3)
+
+
 @pytest.mark.parametrize("preset", [name for name, *_ in fog_look.PRESETS])
 def test_presets_suit_the_distances_of_the_shot(built, shared_file, preset):
     depth, shot, fog = built
