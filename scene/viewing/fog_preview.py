@@ -18,6 +18,7 @@ from gpu_extras.batch import batch_for_shader
 from numpy.typing import NDArray
 
 from .. import fog_look, nodes, tags
+from ..problems import Problem
 
 LAYERS = 10
 """Parts that fog is drawn in: an object has fog in front of it in steps of so many."""
@@ -66,32 +67,47 @@ def _draw() -> None:
         return
     if space.shading.type == "RENDERED" or not space.overlay.show_overlays:
         return
-    fogs = [thing for thing in scene.objects if thing.get(tags.KIND) == "fog"]
+    fogs = [thing for thing in scene.objects if thing.type == "MESH" and thing.get(tags.KIND) == "fog"]
     if space.shading.type == "MATERIAL":  # which leaves out what is displayed as its bounds, as fog is at first
         fogs = [fog for fog in fogs if fog.display_type in ("BOUNDS", "WIRE")]
     drawn = set()
     for fog in fogs:
         look = fog_look.look_of(fog) if fog_look.modifier_of(fog) is not None else None
-        if look is not None and fog.visible_get(view_layer=context.view_layer, viewport=space):
+        values = None if look is None else values_of(fog, look)
+        if values is not None and fog.visible_get(view_layer=context.view_layer, viewport=space):
             drawn.add(fog.name)
-            _draw_fog(fog, look, context.evaluated_depsgraph_get())
+            _draw_fog(fog, values, context.evaluated_depsgraph_get())
     for name in _batches.keys() - drawn:
         del _batches[name]
 
 
-def _draw_fog(fog: bpy.types.Object, look: bpy.types.Node, depsgraph: bpy.types.Depsgraph) -> None:
+def values_of(fog: bpy.types.Object, look: bpy.types.Node) -> dict[str, Any] | None:
+    """What is drawn of a fog's look, and its *Start*; None where a group is not as Fathom makes it: a file may be
+    somebody else's.
+    """
+    try:
+        found = {name: nodes.input_of(look, name).default_value for name in _USED}
+        found["Start"] = nodes.modifier_input(fog_look.modifier_of(fog), "Start")
+        found["Color"] = tuple(float(each) for each in found["Color"])[:3]
+    except (Problem, TypeError, ValueError):
+        return None
+    numbers = [*found["Color"], *(value for name, value in found.items() if name != "Color")]
+    is_whole = all(isinstance(each, (int, float)) and math.isfinite(each) for each in numbers)
+    return found if is_whole and len(found["Color"]) == len("RGB") else None
+
+
+def _draw_fog(fog: bpy.types.Object, value: dict[str, Any], depsgraph: bpy.types.Depsgraph) -> None:
     shown = fog.evaluated_get(depsgraph)
     batch, end = _batch(fog.name, shown.data)
     if batch is None:
         return
-    value = {name: nodes.input_of(look, name).default_value for name in _USED}
-    start = float(nodes.modifier_input(fog_look.modifier_of(fog), "Start"))
+    start = float(value["Start"])
     scale, top = value["Scale"], value["Top"] * value["Scale"]
     place = np.array(shown.matrix_world)
     row = place[2].copy()
     row[3] -= value["Floor Height"] + top
     row /= max(value["Height Falloff"] * scale, 1e-9)
-    color = [_encoded(each * value["Brightness"]) for each in tuple(value["Color"])[:3]]
+    color = [_encoded(each * value["Brightness"]) for each in value["Color"]]
     shader = _shader()
     shader.bind()
     matrix = gpu.matrix.get_projection_matrix() @ gpu.matrix.get_model_view_matrix() @ shown.matrix_world

@@ -91,6 +91,23 @@ def test_fog_with_another_group_under_our_mark_is_none_in_panels(built):
     press(["fog_preset", "light_fog", "unlight_fog"])
 
 
+def test_fog_with_another_look_under_our_mark_is_not_drawn(built):
+    from bl_ext.dev.fathom.scene import fog, fog_look
+    from bl_ext.dev.fathom.scene.viewing import fog_preview
+
+    thing = fog.fog_shown(bpy.context.scene, bpy.context.scene.fathom.depths[0].job)
+    look = fog_look.look_of(thing)
+    assert fog_preview.values_of(thing, look)["Start"] > 0
+    theirs = bpy.data.node_groups.new("0", "ShaderNodeTree")
+    for name, value in marks(look.node_tree).items():
+        theirs[name] = value
+    look.node_tree = theirs
+    assert fog_look.look_of(thing) == look and fog_preview.values_of(thing, look) is None
+    for name in ("Density", "Color", "Brightness", "By Height", "Floor Height", "Top", "Height Falloff", "Scale"):
+        theirs.interface.new_socket(name, in_out="INPUT", socket_type="NodeSocketVector")
+    assert fog_preview.values_of(thing, look) is None
+
+
 def test_a_fogs_look_out_of_range_ends_in_a_sentence_at_most(built):
     from bl_ext.dev.fathom.scene import fog, fog_look
 
