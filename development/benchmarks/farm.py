@@ -6,7 +6,7 @@
     python3 dev.py benchmark farm parallax --frames 24 --only-chunks
 
 The clip is a synthetic dolly shot, and a network has random weights of the released size, by the tests' worker, which
-loads torch and reads the weights in every process, also in those that plan and merge: see another estimator for those.
+reads the weights in every process, also in those that plan and merge.
 Every process has one thread and one core. Prints the processor time of all processes against that of one, the speed-up
 of the workers over the phases that are divided and end to end, by the clock and by processor time alone (which a
 computer that is busy with other things does not spoil), and by calculation the time of 10,000 frames on 100 computers.
