@@ -51,7 +51,7 @@ INFO = EstimatorInfo(
     completes=True,
     confidence_meaning=(
         "1 where neighboring frames agree on the depth, 0 where it was completed, from its surroundings or by learned "
-        "depth"
+        "depth, or where it is too far away for the camera's motion to tell"
     ),
     parameters=(
         *COMPLETION,

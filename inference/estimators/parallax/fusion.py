@@ -12,7 +12,9 @@ from ...common.compiled import compiled
 
 _TOLERANCE = 0.03  # relative difference of depth at which agreement has fallen to 1/e
 _STEP = 0.3  # of the planes' spacing, added to the tolerance: far depth is not known better than that
-_HIDES = 3.0  # times nearer: what is so much nearer in a source frame is no other opinion, but hides the point
+# times nearer, and steps as above at least: what is so much nearer in a source frame is no other opinion, but hides the
+# point
+_HIDES, _HIDING = 3.0, 10.0
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,10 @@ def _hear(mine, theirs, sure, to, shift, back, focal, cx, cy, tolerance, step, t
             if u < 0 or u >= width or v < 0 or v >= height:
                 continue
             other = 1.0 / theirs[v, u]
-            seen[y, x] += 1 - min(sure[v, u], 1.0) if other * _HIDES < qz else 1
+            if other * _HIDES < qz and 1 / other - 1 / qz > _HIDING * step:
+                seen[y, x] += 1 - min(sure[v, u], 1.0)
+                continue
+            seen[y, x] += 1
             miss = (other - qz) / qz / (tolerance + step * qz)
             agreement = np.exp(-miss * miss)
             if agreement < 1e-3:

@@ -38,6 +38,7 @@ from . import (
 from .camera_path import camera_path, static_tracks, tracks_of, undistorted_tracks
 from .frames import UndistortedFrames
 from .tracks import Tracks
+from .triangulate import sure_inverse_depths
 from .unsupported import doubts, explained, fits_badly, guessed_lens, inconsistent
 from .view import Views, distorted, save_arrays
 
@@ -59,6 +60,7 @@ _SETTLE = "Stabilizing over time"
 _FIT, _FOOTINGS, _NEIGHBORS = "fit.npz", "footings.npz", "neighbors.npz"
 _COMPARED = 24  # pairs of neighboring frames whose depth is compared
 _CONTRADICTS = 0.12  # relative difference of their depth
+_COARSE = 0.1  # relative error of depth with which confidence is halved, where half a pixel makes it
 _FUSED = (1, 3)  # offsets of the frames that a frame is fused with, besides its neighbors
 
 
@@ -247,7 +249,9 @@ def _scene(shot: Shot, full: Views, tracks: Tracks, *, found_mattes: bool) -> _S
     views = full.resized(max(1, round(full.width * scale)), max(1, round(full.height * scale)))
     depths = [views.sparse(frame)[1][:, 2] for frame in range(len(views))]
     everywhere = np.concatenate(depths)
-    farthest, nearest = 0.5 * np.percentile(1 / everywhere, 0.5), 1.35 * np.percentile(1 / everywhere, 99.5)
+    least, nearest = np.percentile(1 / everywhere, 0.5), 1.35 * np.percentile(1 / everywhere, 99.5)
+    static = sure_inverse_depths(tracks, full)
+    farthest = min(0.5 * least, np.percentile(static, 0.5) if len(static) else np.inf)
     ratio = np.array([views.width / full.width, views.height / full.height])
     small = ((tracks.xy + 0.5) * ratio - 0.5).astype(np.float32)
     return _Scene(
@@ -528,7 +532,8 @@ def _contradicted(shot: Shot, scene: _Scene, footings: list[NDArray[np.float32]]
         seen = temporal.projected(there, move=move, matrix=scene.views.matrix)
         compared = (seen > 0) & ~moves
         if compared.any():
-            shares.append(float(np.mean(np.abs(seen - mine)[compared] > _CONTRADICTS * mine[compared])))
+            unresolved = _half_pixel(scene, frame)
+            shares.append(float(np.mean(np.abs(seen - mine)[compared] > _CONTRADICTS * mine[compared] + unresolved)))
     return float(np.mean(shares)) if shares else 0.0
 
 
@@ -554,10 +559,21 @@ def _settled(
             weights.append(trust.astype(np.float32))
     steady = np.clip(temporal.settle(np.stack(values), np.stack(weights)), *scene.limits)
     pause()
+    confidence = confidence * _resolved(scene, frame, np.minimum(inverse_depth, steady))
     disparity, sure = _enlarged(views, frame, steady, confidence, shot.frames[frame])
     if scene.mattes is not None:
         disparity = _with_outline(scene, frame, np.asarray(scene.mattes[frame], bool), disparity)
     return disparity, sure
+
+
+def _resolved(scene: _Scene, frame: int, inverse_depth: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How well parallax resolves a frame's depth, 0..1: half where half a pixel is `_COARSE` of it."""
+    return inverse_depth**2 / (inverse_depth**2 + np.float32(_half_pixel(scene, frame) / _COARSE) ** 2)
+
+
+def _half_pixel(scene: _Scene, frame: int) -> float:
+    """The inverse depth that half a pixel is in a frame; 0 where it is compared with no other."""
+    return sweep.half_pixel(scene.views, frame, scene.neighbors[frame]) if scene.neighbors[frame] else 0.0
 
 
 def _with_outline(

@@ -54,6 +54,12 @@ def planes(nearest: float, farthest: float, count: int = PLANES) -> NDArray[np.f
     return np.linspace(farthest, nearest, count)
 
 
+def half_pixel(views: Views, frame: int, neighbors: Sequence[int]) -> float:
+    """The change of inverse depth that moves a point by half a pixel (of 320) at the widest baseline of a frame."""
+    baseline = max(float(np.linalg.norm(views.positions[frame] - views.positions[each])) for each in neighbors)
+    return 0.5 * max(views.width, views.height) / (320 * views.focal * max(baseline, 1e-9))
+
+
 def plane_homography(
     matrix: NDArray[np.float64],
     rotation: NDArray[np.float64],

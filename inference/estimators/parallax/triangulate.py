@@ -12,6 +12,8 @@ _ROUNDS = 4
 _LEAST_VIEWS = 3
 _LEAST_ANGLE = np.radians(1.0)
 _MOST_MISSED = 3.0  # pixels at 640
+_STATIC, _MOSTLY = 1.5, 0.9  # pixels at 640 from a static point, within which this share of a track's observations lies
+_HALF_PIXEL = 0.5  # at 640
 
 
 def triangulate(tracks: Tracks, views: Views) -> Views:
@@ -103,6 +105,37 @@ def static_errors(
     most = 0.01 * max(views.width, views.height)  # what is farther off counts as this
     total_near, total_far = (np.bincount(ids, np.minimum(each, most), count) for each in (near, far))
     return np.where((total_far < total_near)[ids], far, near)
+
+
+def sure_inverse_depths(tracks: Tracks, views: Views) -> NDArray[np.float64]:
+    """The inverse depths [K] that observations of static tracks have at most, however far away their points are.
+
+    Points without parallax are not triangulated by a solve: half an image of buildings may have none. A track's inverse
+    depth is known within `_HALF_PIXEL` over focal length and the way of the camera along the track, which is added.
+
+    Parameters
+    ----------
+    tracks : Tracks
+        Undistorted.
+    views : Views
+        At the size of the tracks.
+    """
+    frames = np.repeat(np.arange(len(tracks)), np.diff(tracks.starts))
+    count = int(tracks.ids.max(initial=-1)) + 1
+    missed = static_errors(tracks.ids, frames, tracks.xy, views)
+    unit = max(views.width, views.height) / 640
+    fitting = np.bincount(tracks.ids, missed < _STATIC * unit, minlength=count)
+    static = fitting >= _MOSTLY * np.maximum(np.bincount(tracks.ids, minlength=count), _LEAST_VIEWS)
+    points, _ = place(tracks.ids, frames, tracks.xy, views)
+    depth = _depth(points[tracks.ids], views.world_to_camera[frames])
+    least, most = (np.full((count, 3), side * np.inf) for side in (1, -1))
+    np.minimum.at(least, tracks.ids, views.positions[frames])
+    np.maximum.at(most, tracks.ids, views.positions[frames])
+    way = np.linalg.norm(most - least, axis=1)[tracks.ids]
+    kept = static[tracks.ids] & (way > 0)
+    with np.errstate(divide="ignore"):
+        inverse = np.where(depth > 0, 1 / depth, 0)
+    return np.asarray(inverse[kept] + _HALF_PIXEL * unit / (views.focal * way[kept]), np.float64)
 
 
 def _nearest(

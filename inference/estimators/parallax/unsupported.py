@@ -63,7 +63,7 @@ _FOLLOWED = 3  # fewest such tracks of a cell that counts
 _FITS, _MOSTLY = 3.0, 0.7  # pixels at 640 from a static point, within which this share of a track's observations lies
 _LEAST = 0.5  # of the cells; frames of correct solves have .52 to 1, those that follow an object .15 to .3
 _MOST_FRAMES = 0.05  # share of a shot's frames that may have less, with a warning
-_MOST_CONTRADICTED = 0.1  # of the depth, by neighboring frames; good clips have .01, a fence before a lawn .23
+_MOST_CONTRADICTED = 0.1  # of the depth, by neighboring frames; good clips have .01, a fence before a lawn .18
 _PART_FRAMES, _PART_SHARE = 2 * SHORTEST, 0.5  # frames and share of a shot, of which a part is worth solving by itself
 
 

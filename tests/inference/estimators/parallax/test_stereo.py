@@ -1,12 +1,15 @@
 """The steps of stereo against plain numpy and against geometry worked out by hand."""
 
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import map_coordinates
 
-from inference.estimators.parallax import INFO, fill, fusion, pipeline, sgm, sweep
+from inference.estimators.parallax import INFO, fill, fusion, pipeline, sgm, sweep, triangulate
+from inference.estimators.parallax.tracks import Tracks
 from inference.estimators.parallax.view import Views, distort, distorted, undistort
 
 
@@ -183,6 +186,29 @@ def test_the_winner_is_refined_between_planes():
     assert match[0, 0] == pytest.approx(total.min())
 
 
+def test_half_a_pixel_is_a_change_of_inverse_depth():
+    assert sweep.half_pixel(views(), 4, [3, 6]) == pytest.approx(0.5 * 64 / (320 * 50 * 0.2))
+
+
+def test_depth_that_parallax_hardly_resolves_is_not_sure():
+    scene = SimpleNamespace(views=views(), neighbors=((1, 2),))
+    step = sweep.half_pixel(scene.views, 0, (1, 2))
+    depths = np.array([1e-6, 10 * step, 100 * step], np.float32)
+    np.testing.assert_allclose(pipeline._resolved(scene, 0, depths), [0, 0.5, 1], atol=0.011)
+
+
+def test_tracks_tell_how_far_a_scene_goes_where_points_have_no_parallax():
+    many = views(9)
+    points = np.array([[0.0, 0.0, 2.0], [10.0, 5.0, 100.0], [0.1, 0.1, 3.0]])
+    at = np.stack([points - [0.1 * f, 0, 0] for f in range(9)])  # [frames, points, 3]
+    at[:, 2] += np.array([0, 0.2, 0]) * np.arange(9)[:, None] ** 2  # moves
+    xy = 50 * at[..., :2] / at[..., 2:] + many.center
+    tracks = Tracks(np.arange(10) * 3, np.tile(np.arange(3, dtype=np.int32), 9), xy.reshape(-1, 2).astype(np.float32))
+    found = triangulate.sure_inverse_depths(tracks, many)
+    error = 0.5 * 0.1 / (50 * 0.8)  # half a pixel of 640, which is .05 of 64, over focal length and way
+    np.testing.assert_allclose(np.unique(found.round(4)), [0.01 + error, 0.5 + error], atol=2e-4)
+
+
 def test_a_winner_is_doubted_where_planes_are_not_seen():
     depths = np.linspace(0.1, 1.0, 10)
     cost = np.full((1, 1, 10), 0.3, np.float32)
@@ -244,6 +270,16 @@ def test_a_frame_in_which_something_near_hides_a_point_says_nothing_of_it():
     assert support(others[5.0]).min() > 0.99
     for contradicting in (others[2.0], others[0.5], unsure):
         assert support(contradicting).max() < 0.51
+
+
+def test_within_what_the_planes_can_tell_nothing_hides_what_is_far():
+    two = views(2)
+    far = np.full((48, 64), 0.005, np.float32)
+    sure = np.ones_like(far)
+    for theirs, least, most in ((0.02, 0.9, 1.0), (0.5, 0.0, 1.0), (0.9, 0.0, 0.0)):
+        source = fusion.SourceDepth(np.full_like(far, theirs), sure, *two.relative(0, 1))
+        _, support = fusion.fuse(far, sure, [source] * 4, focal=two.focal, center=two.center, spacing=0.2)
+        assert least <= np.median(support) <= most and support.max() <= 1
 
 
 def test_agreeing_frames_support_and_average_each_other():
