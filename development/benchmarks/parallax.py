@@ -107,7 +107,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="fathom-benchmark-") as folder:
         shot = Shot(
             frames=frames,
-            parameters={},
+            parameters={each.name: each.default for each in parallax.INFO.parameters} | {"mattes": "off"},
             seed=0,
             camera=camera,
             mattes=None,
