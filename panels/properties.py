@@ -164,8 +164,8 @@ class FATHOM_PG_scene(bpy.types.PropertyGroup):
 
     fog_preview: bpy.props.BoolProperty(
         name="Viewport Preview",
-        description="Draw fog in the 3D Viewport without its noise, in Solid, Wireframe and Material Preview; Rendered "
-        "has the volume itself",
+        description="Draw fog in the 3D Viewport without its noise, over the plate; Cycles in Rendered has the volume "
+        "itself",
         default=True,
     )
     estimator: bpy.props.StringProperty(

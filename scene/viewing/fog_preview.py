@@ -1,4 +1,4 @@
-"""Draws fog into the 3D Viewport where Blender itself draws none: in Solid, Wireframe and Material Preview.
+"""Draws fog into the 3D Viewport where Blender itself draws none: wherever Cycles does not.
 
 What is drawn is how much of the fog's light a ray of the shot's camera has gathered, by Beer and Lambert, with the
 layer over the floor and without noise. The fog's far side is drawn several times, each time up to another distance, so
@@ -65,10 +65,12 @@ def _draw() -> None:
     scene, space = context.scene, context.space_data
     if scene is None or space is None or not scene.fathom.fog_preview:
         return
-    if space.shading.type == "RENDERED" or not space.overlay.show_overlays:
+    is_rendered = space.shading.type == "RENDERED"
+    by_eevee = space.shading.type == "MATERIAL" or (is_rendered and scene.render.engine.startswith("BLENDER_EEVEE"))
+    if (is_rendered and not by_eevee) or not space.overlay.show_overlays:
         return
     fogs = [thing for thing in scene.objects if thing.type == "MESH" and thing.get(tags.KIND) == "fog"]
-    if space.shading.type == "MATERIAL":  # which leaves out what is displayed as its bounds, as fog is at first
+    if by_eevee:  # which leaves out what is displayed as bounds, as fog is at first
         fogs = [fog for fog in fogs if fog.display_type in ("BOUNDS", "WIRE")]
     drawn = set()
     for fog in fogs:
