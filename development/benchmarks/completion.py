@@ -150,7 +150,7 @@ def _rows(clip: _Clip, seeds: Sequence[int], networks: Sequence[str]) -> list[tu
     for name in networks:
         learned = _kept(clip, name, lambda name=name: _estimate(clip, name, clip.work / f"made by {name}"))
         rows += _with(clip, registry.info(name).label, learned)
-    inverse_depth = _inverse_depth(clip.truth) if seeds else None
+    inverse_depth = true_inverse_depth(clip.truth) if seeds else None
     of_seeds = []
     for seed in seeds:
         own = _with(clip, f"stand-in {seed}", stand_in(inverse_depth, seed))
@@ -174,7 +174,7 @@ def _with(clip: _Clip, label: str, learned: NDArray[np.float32]) -> Iterable[tup
     """The rows of learned depth alone, and of parallax completed by it."""
     with tempfile.TemporaryDirectory(prefix="fathom-") as folder:
         scratch = Path(folder) / "scratch"
-        shutil.copytree(clip.work / "measured", scratch)
+        shutil.copytree(clip.work / "measured", scratch, ignore=shutil.ignore_patterns("footings.npz"))
         completed = _estimate(clip, "parallax", scratch, learned)
     return [_row(clip, f"{label} alone", learned), _row(clip, f"completed by {label}", completed)]
 
@@ -212,7 +212,7 @@ def _estimate(clip: _Clip, name: str, scratch: Path, learned: LearnedDepth | Non
     return np.stack([maps[index] for index in range(len(clip.frames))])
 
 
-def _inverse_depth(truth: GroundTruth) -> NDArray[np.float32]:
+def true_inverse_depth(truth: GroundTruth) -> NDArray[np.float32]:
     """True inverse depth [N, H, W] at the stand-in's size; 0 where there is none."""
     maps = []
     for frame in range(len(truth)):

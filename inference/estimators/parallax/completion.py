@@ -3,6 +3,7 @@
 Parallax is right in the units of the camera path, where the image has detail and stands still. A learned network has a
 value everywhere, right up to a scale and a shift that drift over the image, over time and with the distance. So the
 learned disparity is fitted to the confident static pixels (`fit`), and takes the place of the others (`blended`).
+Dynamic objects have its shape, at the depth that `object_depth` finds for each.
 
 The fit is a field of low resolution: a scale and a shift for each cell of a grid over the image and over the learned
 disparity (a bilateral grid: Chen, Paris and Durand, SIGGRAPH 2007), in each frame, smooth along all four axes. The
@@ -44,6 +45,7 @@ _LEAST_AGREEMENT = (
 )
 _REACH, _SIGMA = 60.0, 8.0  # of the smoothing of the confidence that stops at the plate's edges
 _OWN = 0.04  # smoothed confidence at which the narrow fit counts as much as the wide one
+_RIM, _SHAPE = 5, (5, 95)  # pixels around an object's inner part; percentiles of what a network makes of that
 _TEXTURE, _AROUND = 4.0, 4.0  # root mean square of the slope, in gray levels a pixel, and the pixels it is taken over
 _ALIKE = 0.05  # smoothed confidence at which measured and learned depth count alike
 
@@ -135,22 +137,27 @@ def fit(measured: Measured, count: int, *, check: Callable[[], None]) -> Fit:
 def blended(
     measured: NDArray[np.float32],
     confidence: NDArray[np.float32],
-    dynamic: NDArray[np.bool_],
+    objects: NDArray[np.int32],
     fitted: tuple[NDArray[np.float32], NDArray[np.float32]],
     image: NDArray[np.uint8],
+    *,
+    depths: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     """A frame's inverse depth [H, W], measured where that is confident, else learned.
 
     Parameters
     ----------
     measured, confidence : float32 [H, W]
-    dynamic : bool [H, W]
-        Pixels that are known to move.
+    objects : int32 [H, W]
+        Dynamic objects, from 1; 0 elsewhere.
     fitted : pair of float32 [H, W]
         The learned disparity, see `Fit.at`.
     image : uint8 [H, W, 3]
         The plate: confidence spreads within its surfaces, so that the seam follows their edges.
+    depths : float32 [count]
+        The inverse depth of each object, by number; 0: that of the network.
     """
+    dynamic = objects > 0
     known = np.where(dynamic, np.float32(0), confidence)
     support = smooth(known[..., None], edge_weights(image, _SIGMA), strength=_REACH)[..., 0]
     support = np.where(dynamic, np.float32(0), support)
@@ -158,9 +165,28 @@ def blended(
     # What is not measured although it has texture moves, or is hidden from the other frames: nothing around it has its
     # depth. Of a blank wall or a sky something has.
     near = np.maximum(support / (support + _OWN), np.where(dynamic, np.float32(0), _blankness(image)))
-    learned = wide + near * (narrow - wide)
+    learned = _standing(wide + near * (narrow - wide), objects, depths)
     share = support**2 / (support**2 + _ALIKE**2)
     return (learned + share * (measured - learned)).astype(np.float32)
+
+
+def _standing(
+    learned: NDArray[np.float32], objects: NDArray[np.int32], depths: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Learned depth with the dynamic objects at their own; the network's is their shape.
+
+    The range of an object is that of its inner part, as a network's depth runs over edges into what is beside them.
+    """
+    result = learned.copy()
+    for label in range(1, len(depths)):
+        inside = objects == label
+        if not depths[label] > 0 or not inside.any():
+            continue
+        core = cv2.erode(inside.astype(np.uint8), np.ones((_RIM, _RIM), np.uint8), borderValue=1) > 0
+        shape = np.clip(learned[inside], *np.percentile(learned[core if core.any() else inside], _SHAPE))
+        middle = float(np.median(shape))
+        result[inside] = depths[label] * (shape / middle if middle > 0 else 1)
+    return result
 
 
 def _blankness(image: NDArray[np.uint8]) -> NDArray[np.float32]:

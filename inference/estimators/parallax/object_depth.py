@@ -1,10 +1,12 @@
 """Where dynamic objects stand: one depth for each, which changes smoothly over time.
 
-An object is linked from frame to frame by the flow of its pixels. Three things tell its depth. The ground that it
+An object is linked from frame to frame by the flow of its pixels. Several things tell its depth. The ground that it
 touches, read below its lowest pixels; where it is in the air, that is too far away, so ground that is nearer than the
 object counts more than ground that is farther. Its change of size: a rigid object's inverse depth grows as it does.
-And what bounds it: it is in front of what it hides, and behind what hides its feet. Together they are one least-squares
-problem for each object, over all of its frames, so that frames in which it touches nothing get what the others say.
+And what bounds it: it is in front of what it hides, and behind what hides its feet. Where there is learned depth, that
+tells as well: a network lets small subjects sink into what is behind them, so it, too, counts more where it is nearer
+than the object. Together they are one least-squares problem for each object, over all of its frames, so that frames in
+which it touches nothing get what the others say.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ _BESIDE = 4  # pixels to either side of the feet, where the ground goes on
 _LEDGE = np.log(1.25)  # difference of log inverse depth between below and beside that makes the former an occluder
 _BEHIND = 75  # percentile of the static inverse depth that an object hides which it is in front of
 _CONTACT, _STEP, _UNSEEN_STEP = 0.1, 0.02, 0.06  # standard deviations of log inverse depth: of a contact, of a change
-_IN_THE_AIR = 0.06  # weight of ground that is farther than the object, where nearer ground counts 1
+_TOO_FAR = 0.06  # weight of ground or learned depth that is farther than the object, where what is nearer counts 1
 _WEAK = 0.02  # weight of the static depth behind an object, where nothing else is known
 _ROUNDS = 12
 _FEWEST = 25  # pixels that determine a change of size
@@ -43,6 +45,8 @@ class _Chain:
     least: list[float] = field(default_factory=list)
     most: list[float] = field(default_factory=list)
     """Bounds; infinite where nothing bounds."""
+    seen: list[float] = field(default_factory=list)
+    """What a learned network makes of it; NaN where there is none."""
     growth: list[float] = field(default_factory=list)
     """Change of the logarithm of its size to the next frame; NaN where it cannot be told."""
     parent: tuple[_Chain, int] | None = None
@@ -61,6 +65,7 @@ def depths(
     *,
     most: float,
     check: Callable[[], None],
+    learned: Callable[[int], NDArray[np.float32]] | None = None,
 ) -> list[NDArray[np.float32]]:
     """The inverse depth of each dynamic object of each frame.
 
@@ -77,6 +82,8 @@ def depths(
         Largest inverse depth.
     check : callable
         Called for each frame; may raise to end the work.
+    learned : callable or None
+        Frame to the inverse depth [H, W] of a learned network, in the same unit.
 
     Returns
     -------
@@ -92,6 +99,7 @@ def depths(
         check()
         number = int(labels.max(initial=0)) + 1
         result.append(np.zeros(number, np.float32))
+        looked = None if learned is None or number == 1 else learned(frame)
         for label in range(1, number):
             chain = open_chains.get(label)
             if chain is None:
@@ -104,6 +112,7 @@ def depths(
             chain.ground.append(ground)
             chain.least.append(least)
             chain.most.append(min(nearest, float(np.log(most))))
+            chain.seen.append(np.nan if looked is None else _middle(looked[labels == label]))
             chain.growth.append(np.nan)
         if frame + 1 < count:
             flow = pair(frame).astype(np.float32)
@@ -200,20 +209,27 @@ def _growth(inside: NDArray[np.bool_], flow: NDArray[np.float32]) -> float:
     return float(np.log(max(abs(turn), 1e-3)))
 
 
+def _middle(inverse_depth: NDArray[np.float32]) -> float:
+    """The logarithm of the median of an object's learned inverse depth; NaN where that is infinitely far."""
+    middle = float(np.median(inverse_depth))
+    return float(np.log(middle)) if middle > 0 else np.nan
+
+
 def _solve(chain: _Chain, inherited: float) -> NDArray[np.float64]:
     """The logarithm of an object's inverse depth in each of its frames; `inherited`: of the one that it came from."""
-    ground, least, most = (np.array(values) for values in (chain.ground, chain.least, chain.most))
+    ground, least, most, seen = (np.array(values) for values in (chain.ground, chain.least, chain.most, chain.seen))
     growth = np.array(chain.growth[:-1])
     steady = 1 / np.where(np.isnan(growth), _UNSEEN_STEP, _STEP) ** 2
     growth = np.clip(np.nan_to_num(growth), -0.1, 0.1)
     touches = ~np.isnan(ground)
     value = np.full(len(ground), np.median(ground[touches]) if touches.any() else np.median(least))
+    value = np.fmax(value, seen)
     for _ in range(_ROUNDS):
-        away = np.where(touches, ground - value, 0) / _CONTACT
-        contact = touches * np.where(away > 0, 1.0, _IN_THE_AIR) / (1 + away**2)
+        contact, looks = _weight(ground, value), _weight(seen, value)
         too_far, too_near = 1.0 * (value < least), 1.0 * (value > most)
-        weight = contact + too_far + too_near + _WEAK
-        target = contact * np.nan_to_num(ground) + too_far * least + too_near * most + _WEAK * np.minimum(least, most)
+        weight = contact + looks + too_far + too_near + _WEAK
+        target = contact * np.nan_to_num(ground) + looks * np.nan_to_num(seen) + too_far * least + too_near * most
+        target += _WEAK * np.minimum(least, most)
         if not np.isnan(inherited):
             weight[0] += 1
             target[0] += inherited
@@ -226,3 +242,9 @@ def _solve(chain: _Chain, inherited: float) -> NDArray[np.float64]:
         upper = np.concatenate([[0.0], -steady])
         value = solveh_banded(np.stack([upper, diagonal]), target) if len(steady) else target / diagonal
     return value
+
+
+def _weight(seen: NDArray[np.float64], value: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much ground or learned depth counts: what is nearer more, what differs much little, after Cauchy."""
+    away = np.nan_to_num(seen - value) / _CONTACT
+    return ~np.isnan(seen) * np.where(away > 0, 1.0, _TOO_FAR) / (1 + away**2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -156,8 +155,10 @@ def phases(shot: Shot) -> tuple[Phase, ...]:
         scene = _begin(shot).scene
         with frame_threads.opencv_on_one():
             if scene.learned is not None:
-                with contextlib.suppress(completion.Disagreement):
+                try:
                     _fit(shot, scene)
+                except completion.Disagreement:
+                    scene = replace(scene, learned=None)
             _footings(shot, scene)
         return [path for name in (_FIT, _FOOTINGS) if (path := scene.folder / name).exists()]
 
@@ -404,6 +405,7 @@ def _learn(shot: Shot, scene: _Scene, passed: float) -> tuple[_Scene, float, tup
     except completion.Disagreement:
         without = "The learned depth has hardly anything in common with what parallax measured, so it is not used."
         return replace(scene, learned=None), passed, (without,)
+    _footings(shot, scene)
     return scene, _pass(shot, scene, _BLEND, passed), ()
 
 
@@ -425,22 +427,30 @@ def _blended(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np
     image = scene.images.color(frame)
     pause()
     fitted = completion.load_fit(scene.folder / _FIT).at(frame, _load(scene, "learned", frame))
-    return np.clip(completion.blended(inverse_depth, confidence, subjects > 0, fitted, image), *scene.limits)
+    depths = _saved_footings(scene)[frame]
+    found = completion.blended(inverse_depth, confidence, subjects.astype(np.int32), fitted, image, depths=depths)
+    return np.clip(found, *scene.limits)
 
 
 def _footings(shot: Shot, scene: _Scene) -> list[NDArray[np.float32]]:
     """The depth of each frame's dynamic objects, by label; saved in the scratch folder."""
     kept = scene.folder / _FOOTINGS
     if not kept.exists():
+        fit = completion.load_fit(scene.folder / _FIT) if scene.learned is not None else None
         found = object_depth.depths(
             lambda frame: _subjects(scene, frame),
             lambda frame: _load(scene, "flow", frame),
             len(scene.views),
             most=_NEARER * scene.nearest,
             check=shot.check,
+            learned=None if fit is None else lambda frame: fit.at(frame, _load(scene, "learned", frame))[0],
         )
         save_arrays(kept, depths=np.concatenate(found), counts=np.array([len(each) for each in found]))
-    with np.load(kept) as data:
+    return _saved_footings(scene)
+
+
+def _saved_footings(scene: _Scene) -> list[NDArray[np.float32]]:
+    with np.load(scene.folder / _FOOTINGS) as data:
         return np.split(data["depths"], np.cumsum(data["counts"])[:-1])
 
 

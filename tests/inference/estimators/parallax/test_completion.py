@@ -86,10 +86,14 @@ def test_a_wild_pixel_of_the_learned_depth_bends_nothing(street, found, value):
         assert np.abs(narrow - found.at(frame, street.learned[frame])[1]).mean() < 0.01
 
 
-def blended(street, found, frame, dynamic=None):
-    dynamic = np.zeros((HEIGHT, WIDTH), bool) if dynamic is None else dynamic
+def blended(street, found, frame, dynamic=None, *, confidence=None, stands=0.0):
+    """A frame's depth; `stands` : the inverse depth of what moves, 0: the network's."""
+    objects = np.zeros((HEIGHT, WIDTH), np.int32) if dynamic is None else dynamic.astype(np.int32)
+    confidence = street.confidence[frame] if confidence is None else confidence
+    depths = np.array([0, stands] if objects.any() else [0], np.float32)
     fitted = found.at(frame, street.learned[frame])
-    return completion.blended(street.measured[frame], street.confidence[frame], dynamic, fitted, street.images[frame])
+    image = street.images[frame]
+    return completion.blended(street.measured[frame], confidence, objects, fitted, image, depths=depths)
 
 
 def test_learned_depth_takes_the_place_of_what_is_not_measured_and_of_nothing_else(street, found):
@@ -105,17 +109,20 @@ def test_learned_depth_takes_the_place_of_what_is_not_measured_and_of_nothing_el
 
 
 def test_known_dynamic_objects_are_learned_whatever_their_confidence(street, found):
-    wrong = replace_confidence(street, 15, street.dynamic[15], 0.9)
-    kept = completion.blended(
-        *wrong, np.zeros((HEIGHT, WIDTH), bool), found.at(15, street.learned[15]), street.images[15]
-    )
-    mended = completion.blended(*wrong, street.dynamic[15], found.at(15, street.learned[15]), street.images[15])
-    assert error(kept, street.true[15], street.dynamic[15]) > 0.3
-    assert error(mended, street.true[15], street.dynamic[15]) < 0.15
+    disc = street.dynamic[15]
+    wrong = np.where(disc, np.float32(0.9), street.confidence[15])
+    kept = blended(street, found, 15, confidence=wrong)
+    mended = blended(street, found, 15, disc, confidence=wrong)
+    assert error(kept, street.true[15], disc) > 0.3
+    assert error(mended, street.true[15], disc) < 0.15
 
 
-def replace_confidence(street, frame, where, value):
-    return street.measured[frame], np.where(where, np.float32(value), street.confidence[frame])
+def test_a_dynamic_object_stands_at_its_own_depth_without_sinking_at_its_rim(street, found):
+    disc = street.dynamic[15]
+    result = blended(street, found, 15, disc, stands=0.6)
+    assert np.median(result[disc]) == pytest.approx(0.6, rel=0.01)
+    assert np.abs(result[disc] / 0.6 - 1).max() < 0.25, "the wall behind it is at a sixth of that"
+    np.testing.assert_array_equal(result[~disc], blended(street, found, 15, disc)[~disc])
 
 
 def test_the_blend_is_steady_at_its_seams_and_over_time(street, found):

@@ -174,12 +174,15 @@ GROUND = np.where(np.arange(HEIGHT) < 40, 0.1, 0.1 + 0.01 * (np.arange(HEIGHT) -
 SCENE = np.tile(GROUND, (1, WIDTH))
 
 
-def stands(regions, flow=(0.0, 0.0), scene=SCENE):
-    """The inverse depth that each frame's only object gets; 0 where it has none."""
+def stands(regions, flow=(0.0, 0.0), scene=SCENE, learned=None):
+    """The inverse depth that each frame's only object gets; 0 where it has none. `learned` : what a network sees."""
     still = np.zeros((2, HEIGHT, WIDTH, 2), np.float32)
     still[0], still[1] = flow, np.negative(flow)
     maps = [(scene, region.astype(np.int32)) for region in regions]
-    found = object_depth.depths(maps.__getitem__, lambda frame: still, len(maps), most=3.0, check=lambda: None)
+    looked = None if learned is None else lambda frame: np.full((HEIGHT, WIDTH), learned[frame], np.float32)
+    found = object_depth.depths(
+        maps.__getitem__, lambda frame: still, len(maps), most=3.0, check=lambda: None, learned=looked
+    )
     return np.array([values[1] if len(values) > 1 else 0.0 for values in found])
 
 
@@ -222,6 +225,25 @@ def test_what_it_hides_is_farther():
     scene = SCENE.copy()
     scene[30:60] = 0.5
     assert (stands([box(40, 30, 60, 55)] * 10, scene=scene) > 0.45).all()
+
+
+def test_what_a_network_sees_nearer_than_the_ground_below_it_is_nearer():
+    """In the air, where it is nearer than the ground that its lowest pixels hide."""
+    np.testing.assert_allclose(stands([box(40, 20, 60, 50)] * 10, learned=[0.4] * 10), 0.4, rtol=0.1)
+
+
+def test_what_sinks_into_the_background_of_a_network_stays_on_its_ground():
+    np.testing.assert_allclose(stands([box(40, 30, 60, 70)] * 10, learned=[0.15] * 10), at(69), rtol=0.1)
+
+
+def test_a_networks_errors_of_single_frames_do_not_move_it():
+    found = stands([box(40, 20, 60, HEIGHT)] * 30, learned=[0.02 if frame % 5 == 2 else 1.0 for frame in range(30)])
+    np.testing.assert_allclose(found, 1.0, rtol=0.1)
+    assert np.ptp(np.log(found)) < 0.05
+
+
+def test_what_a_network_sees_at_infinity_says_nothing():
+    assert stands([box(40, 30, 60, 70)] * 10, learned=[0.0] * 10) == pytest.approx(stands([box(40, 30, 60, 70)] * 10))
 
 
 def test_it_comes_nearer_as_it_grows():

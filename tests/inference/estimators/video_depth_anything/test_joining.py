@@ -118,3 +118,42 @@ def test_pixels_beyond_what_is_measured_say_nothing_of_scale():
 
 def test_windows_that_nothing_ties_keep_their_level():
     assert joining.levels([], 3) == pytest.approx(np.array([[1.0, 0.0]] * 3))
+
+
+def shown(frame, phase):
+    """A frame of a clip whose patterns drift apart, as the network takes it [3, H, W]."""
+    y, x = np.mgrid[:56, :98] / 56
+    waves = (
+        np.sin(4 * x + phase + frame / 15),
+        np.sin(5 * y - frame / 23 + 2 * np.sin(3 * x)),
+        np.cos(3 * x * y + frame / 40),
+    )
+    return (0.5 + 0.5 * np.stack(waves)).astype(np.float32)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", [0, 2])
+def test_known_changes_of_a_networks_windows_drift_less_than_in_the_chain(phase):
+    """A network with random weights, whose windows do not quite agree, each with a scale and a shift besides.
+
+    A frame's ground truth is the mean of what the windows make of it before that.
+    """
+    torch = pytest.importorskip("torch", reason="the packages of the network estimators are not installed")
+    from tests.inference.support.tiny_video_depth import tiny_network
+
+    frames, network = 400, tiny_network()
+    fed = [windows.window_frames(index, frames) for index in range(windows.window_count(frames))]
+    fed.append(joining.anchor_frames(frames))
+    with torch.inference_mode():
+        clips = (torch.from_numpy(np.stack([shown(frame, phase) for frame in each])) for each in fed)
+        seen = [network(each[None])[0].numpy() for each in clips]
+    places = list(zip(np.concatenate(fed), np.concatenate(seen), strict=True))
+    truth = np.stack([np.mean([maps for number, maps in places if number == frame], axis=0) for frame in range(frames)])
+    drift = {"chain": [], "together": []}
+    for seed in range(2):
+        random = np.random.default_rng(seed)
+        changed = [np.exp(random.normal(0, 0.3)) * maps + random.uniform(0, 2) * (maps > 0) for maps in seen]
+        changed = [maps.astype(np.float32) for maps in changed]
+        drift["chain"].append(drift_of(np.stack(list(joining.joined_in_turn(at(changed), frames))), truth))
+        drift["together"].append(drift_of(together(changed, frames), truth))
+    assert np.mean(drift["together"]) < 0.85 * np.mean(drift["chain"])
