@@ -149,7 +149,7 @@ def _rows(clip: _Clip, seeds: Sequence[int], networks: Sequence[str]) -> list[tu
     rows = [_row(clip, "alone", alone)]
     for name in networks:
         learned = _kept(clip, name, lambda name=name: _estimate(clip, name, clip.work / f"made by {name}"))
-        rows += _with(clip, registry.info(name).label, learned)
+        rows += _with(clip, registry.info(name).label, learned, sinks=registry.sinks(name))
     inverse_depth = true_inverse_depth(clip.truth) if seeds else None
     of_seeds = []
     for seed in seeds:
@@ -170,16 +170,18 @@ def _kept(clip: _Clip, name: str, make: Callable[[], NDArray[np.float32]]) -> ND
     return np.load(path)
 
 
-def _with(clip: _Clip, label: str, learned: NDArray[np.float32]) -> Iterable[tuple[Any, ...]]:
+def _with(clip: _Clip, label: str, learned: NDArray[np.float32], *, sinks: bool = False) -> Iterable[tuple[Any, ...]]:
     """The rows of learned depth alone, and of parallax completed by it."""
     with tempfile.TemporaryDirectory(prefix="fathom-") as folder:
         scratch = Path(folder) / "scratch"
         shutil.copytree(clip.work / "measured", scratch, ignore=shutil.ignore_patterns("footings.npz"))
-        completed = _estimate(clip, "parallax", scratch, learned)
+        completed = _estimate(clip, "parallax", scratch, learned, sinks=sinks)
     return [_row(clip, f"{label} alone", learned), _row(clip, f"completed by {label}", completed)]
 
 
-def _estimate(clip: _Clip, name: str, scratch: Path, learned: LearnedDepth | None = None) -> NDArray[np.float32]:
+def _estimate(
+    clip: _Clip, name: str, scratch: Path, learned: LearnedDepth | None = None, *, sinks: bool = False
+) -> NDArray[np.float32]:
     """An estimator's maps [N, H, W] of a clip; its saved steps stay in the scratch folder."""
     print(f"{clip.truth.name}: {name}{'' if learned is None else ', completed'}", file=sys.stderr, flush=True)
     scratch.mkdir(exist_ok=True)
@@ -200,6 +202,7 @@ def _estimate(clip: _Clip, name: str, scratch: Path, learned: LearnedDepth | Non
             mattes=None,
             shown=clip.shown,
             learned=learned,
+            learned_sinks=sinks,
             scratch=scratch,
             finished=frozenset(),
             write=write,

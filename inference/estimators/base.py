@@ -120,6 +120,8 @@ class EstimatorInfo:
         Whether it uses the poses of `Shot.camera`, so that its depth is in their unit.
     completes : bool
         Whether it uses `Shot.learned` for what it cannot measure; it declares the parameters `COMPLETION` then.
+    sinks : bool
+        Whether small subjects sink into what is behind them in its depth.
     confidence_meaning : str or None
         How confidence is mapped to 0..1, for ``depth.json``.
     parameters : tuple of Parameter
@@ -153,6 +155,7 @@ class EstimatorInfo:
     has_confidence: bool = False
     uses_poses: bool = False
     completes: bool = False
+    sinks: bool = False
     confidence_meaning: str | None = None
     parameters: tuple[Parameter, ...] = ()
     variants: tuple[Variant, ...] = ()
@@ -239,6 +242,8 @@ class Shot:
         For each frame the index of the frame that it repeats, or its own; empty: no frame repeats another.
     learned : LearnedDepth or None
         Depth of the same frames for what the estimator cannot measure, where it `completes` and there is any.
+    learned_sinks : bool
+        Whether small subjects sink into what is behind them in `learned`.
     lens_tag : (float, float) or None
         The focal length that the clip's files name, in lengths of the longer side of the image, and the deviation of
         its logarithm: a hint where there is no `camera`.
@@ -268,6 +273,7 @@ class Shot:
     check: Any
     shown: tuple[int, ...] = ()
     learned: LearnedDepth | None = None
+    learned_sinks: bool = False
     lens_tag: tuple[float, float] | None = None
     warn: Callable[[str], None] = field(default=lambda message: None)
 

@@ -46,6 +46,13 @@ def info(name: str) -> EstimatorInfo:
     return _module(name).INFO
 
 
+def sinks(name: str) -> bool:
+    """Whether small subjects sink into what is behind them in an estimator's depth; False of unknown ones."""
+    with contextlib.suppress(Exception):  # the commands that list or use it describe what is wrong
+        return name in names() and info(name).sinks
+    return False
+
+
 def scratch_files() -> tuple[str, ...]:
     """Patterns of all estimators' files in an output folder's scratch folder; see `EstimatorInfo.scratch_files`."""
     found = []

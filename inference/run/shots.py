@@ -394,6 +394,7 @@ def shot_of(
         mattes=mattes(task.job.mattes, first, last, size) if task.job.mattes else None,
         shown=inputs.shown,
         learned=learned,
+        learned_sinks=learned is not None and any(registry.sinks(name) for name in learned.estimators),
         lens_tag=task.lens_tag,
         scratch=inputs.scratch,
         finished=frozenset(index for index, number in enumerate(frames.numbers) if number in maps.there),

@@ -3,7 +3,7 @@
 Parallax is right in the units of the camera path, where the image has detail and stands still. A learned network has a
 value everywhere, right up to a scale and a shift that drift over the image, over time and with the distance. So the
 learned disparity is fitted to the confident static pixels (`fit`), and takes the place of the others (`blended`).
-Dynamic objects have its shape, at the depth that `object_depth` finds for each.
+Where it lets dynamic objects sink into what is behind them, they have its shape, at the depth of `object_depth`.
 
 The fit is a field of low resolution: a scale and a shift for each cell of a grid over the image and over the learned
 disparity (a bilateral grid: Chen, Paris and Durand, SIGGRAPH 2007), in each frame, smooth along all four axes. The

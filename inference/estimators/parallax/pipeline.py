@@ -82,6 +82,8 @@ class _Scene:
     """Whether the mattes are the network's, which are of people whether they move or not."""
     learned: LearnedDepth | None
     """Of the frames; None where measured depth is not completed by it."""
+    sinks: bool
+    """Whether dynamic objects sink into what is behind them in it, so that it is not their depth as it is."""
 
     @property
     def limits(self) -> tuple[np.float32, np.float32]:
@@ -267,6 +269,7 @@ def _scene(shot: Shot, full: Views, tracks: Tracks, *, found_mattes: bool) -> _S
         shot.mattes,
         found_mattes,
         shot.learned,
+        shot.learned_sinks,
     )
 
 
@@ -427,7 +430,7 @@ def _blended(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np
     image = scene.images.color(frame)
     pause()
     fitted = completion.load_fit(scene.folder / _FIT).at(frame, _load(scene, "learned", frame))
-    depths = _saved_footings(scene)[frame]
+    depths = _saved_footings(scene)[frame] * np.float32(scene.sinks)
     found = completion.blended(inverse_depth, confidence, subjects.astype(np.int32), fitted, image, depths=depths)
     return np.clip(found, *scene.limits)
 

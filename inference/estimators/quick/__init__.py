@@ -18,6 +18,7 @@ INFO = EstimatorInfo(
     presets=presets(draft=Preset(size=384), fine=Preset(size=960, full_size=True)),
     cost=Cost(frame_seconds=0.2, start_seconds=2.0, memory=0.5),
     preview_frames=8,
+    sinks=True,
     scratch_files=("levels.npy", "look/######.npz"),
 )
 
