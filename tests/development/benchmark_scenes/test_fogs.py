@@ -18,5 +18,5 @@ def test_fog_of_true_depth_is_like_real_fog(tmp_path):
     similarity = {name: values[0] for name, values in found.items()}
     difference = {name: values[1] for name, values in found.items()}
     for name in ("compositing", "volume"):
-        assert similarity[name] > similarity["plate"] and difference[name] < 0.5 * difference["plate"]
+        assert similarity[name] > similarity["plate"] + 0.1 and difference[name] < 0.6 * difference["plate"]
     assert abs(similarity["volume"] - similarity["compositing"]) < 0.03
