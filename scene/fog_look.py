@@ -37,8 +37,9 @@ _KIND = "fog look"
 _LAYERS = ((1.0, 1.0, 0.0, 0.62, 0.0), (2.3, 1.6, math.radians(20.0), 0.38, 7.3))
 """Of each layer of noise: how much finer and faster it is than the inputs say, how far its wind is turned, its weight,
 and its place along the fourth dimension."""
-_GAIN = 4.6
-"""The weighted noise lies around 0.5 and seldom beyond 0.3..0.7: brought to -1..1."""
+_SPREAD = 32.6
+"""The weighted noise lies around 0.5 as a normal distribution does (measured: standard deviation .0537). A logistic
+function this steep is nearly that distribution's own, which spreads it evenly over 0..1."""
 
 _OPTICAL = (
     ("Density", "Float", 0.05, 0.0, None, None, "Extinction per unit of length: light falls to 1/e over 1/density"),
@@ -65,7 +66,16 @@ _HEIGHT = (
     ("Height Falloff", "Float", 0.5, 1e-4, None, "DISTANCE", "Above the top, fog has 1/e after this height"),
 )
 _NOISE = (
-    ("Noise Amount", "Float", 0.0, 0.0, 1.0, "FACTOR", "0 is even fog, 1 goes from none to double density"),
+    ("Noise Amount", "Float", 0.0, 0.0, 1.0, "FACTOR", "0 is even fog, 1 has places without any"),
+    (
+        "Noise Contrast",
+        "Float",
+        1.0,
+        1.0,
+        20.0,
+        None,
+        "1: soft patches; higher gathers about as much fog in fewer, denser swathes with clear air between",
+    ),
     ("Noise Scale", "Float", 0.2, 0.0, None, None, "Patches per unit of length; a second layer is finer"),
     ("Noise Evolution", "Float", 0.1, 0.0, None, None, "How fast patches change their shape, per second"),
     ("Wind Direction", "Float", 0.0, None, None, "ANGLE", "Where the patches drift to, about the world's Z from its X"),
@@ -151,6 +161,7 @@ def apply_preset(
         "Anisotropy": 0.0,
         "By Height": 0.0,
         "Noise Amount": 0.0,
+        "Noise Contrast": 1.0,
         "Noise Scale": 2.0 / middle,
         "Noise Evolution": 0.1,
         "Wind Speed": 0.1 * middle,
@@ -178,12 +189,13 @@ def apply_preset(
         }
     else:
         values |= {
-            "Density": 1.1 / middle,
+            "Density": 0.9 / far,
             "Color": (0.36, 0.34, 0.33, 1.0),
             "Brightness": 0.4,
             "Anisotropy": 0.3,
             "Noise Amount": 1.0,
-            "Noise Scale": 0.7 / middle,
+            "Noise Contrast": 14.0,
+            "Noise Scale": 2.0 / middle,
             "Noise Evolution": 0.2,
             "Rise": 0.06 * middle,
         }
@@ -325,8 +337,8 @@ def density(tree: bpy.types.NodeTree, inputs: Any, position: Socket) -> Socket:
 
     It is ``Density / Scale * layer * patches``. With h the height over the floor, ``layer`` is 1 up to *Top* and
     ``exp(-(h - Top) / Falloff)`` above, or nearer to 1 where *By Height* is less than 1; ``patches`` is between
-    ``1 - Amount`` and ``1 + Amount``. Multiplications by 0 are whole nodes, so that Cycles folds what is off and
-    computes even fog as such.
+    ``1 - Amount`` and ``1 + Amount * Contrast``, see `_noise`. Multiplications by 0 are whole nodes, so that Cycles
+    folds what is off and computes even fog as such.
     """
     scale = inputs["Scale"]
     _, _, height = split(tree, position)
@@ -346,7 +358,11 @@ def density(tree: bpy.types.NodeTree, inputs: Any, position: Socket) -> Socket:
 
 
 def _noise(tree: bpy.types.NodeTree, inputs: Any, position: Socket) -> Socket:
-    """Two layers of octaves that drift apart, -1..1."""
+    """Two layers of octaves that drift apart: with u between 0 and 1 and a contrast c, ``(c + 1) u^c - 1``.
+
+    That has the mean 0 for every contrast, since u is spread evenly: contrast moves fog and adds none. Sums along rays
+    through many soft patches are all alike, which those through few dense ones are not.
+    """
     place = vector(tree, "SCALE", position, scale=nodes.math(tree, "DIVIDE", 1.0, inputs["Scale"]))
     way = nodes.math(tree, "MULTIPLY", inputs["Wind Speed"], inputs["Time"])
     lift = nodes.math(tree, "MULTIPLY", inputs["Rise"], inputs["Time"])
@@ -366,8 +382,11 @@ def _noise(tree: bpy.types.NodeTree, inputs: Any, position: Socket) -> Socket:
         texture = nodes.value(tree, "ShaderNodeTexNoise", "Color", patch, noise_dimensions="4D").node.outputs[0]
         part = nodes.math(tree, "MULTIPLY", texture, weight)
         total = part if total is None else nodes.math(tree, "ADD", total, part)
-    swing = nodes.math(tree, "MULTIPLY", nodes.math(tree, "SUBTRACT", total, 0.5), _GAIN)
-    return nodes.math(tree, "MAXIMUM", nodes.math(tree, "MINIMUM", swing, 1.0), -1.0)
+    odds = nodes.math(tree, "EXPONENT", nodes.math(tree, "MULTIPLY_ADD", total, -_SPREAD, 0.5 * _SPREAD))
+    spread = nodes.math(tree, "DIVIDE", 1.0, nodes.math(tree, "ADD", odds, 1.0))
+    gathered = nodes.math(tree, "POWER", spread, inputs["Noise Contrast"])
+    most = nodes.math(tree, "ADD", inputs["Noise Contrast"], 1.0)
+    return nodes.math(tree, "MULTIPLY_ADD", gathered, most, -1.0)
 
 
 def _build_look(tree: bpy.types.NodeTree) -> None:

@@ -145,6 +145,18 @@ def test_noise_drifts_by_the_scenes_time(built, shared_file, tmp_path):
     assert np.allclose(later, moved[1], atol=1e-4)
 
 
+def test_contrast_gathers_the_fog_that_there_is_in_denser_swathes(built, shared_file, tmp_path):
+    _, _, fog = built
+    values = {"Noise Amount": 1.0, "Noise Scale": 3.0, "Density": 0.1, "Color": (1, 1, 1, 1), "Brightness": 1.0}
+    thickness = []
+    for contrast in (1.0, 10.0):
+        fog_look.set_look(fog_look.look_of(fog), values | {"Noise Contrast": contrast})
+        thickness.append(-np.log(1 - seen(shared_file, tmp_path, samples=32)[..., 0]))
+    soft, gathered = thickness
+    assert gathered.std() > 2 * soft.std()
+    assert gathered.mean() == pytest.approx(soft.mean(), rel=0.35)
+
+
 def test_light_it_takes_the_glow_out_and_back(built, shared_file, tmp_path):
     depth, shot, fog = built
     fog_look.set_look(fog_look.look_of(fog), {"Ambient": 0.9})
