@@ -205,29 +205,28 @@ def test_an_answer_that_breaks_off_behind_its_status_is_said(tmp_path, monkeypat
 def test_a_server_that_never_ends_to_answer_holds_nothing_up(tmp_path, monkeypatch):
     (tmp_path / "job.json").write_text("{}")
     monkeypatch.setattr(sending, "_OF_AN_ANSWER", 0.5)
-    is_over = threading.Event()
+    timed_out, cancelled = threading.Event(), threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve():
-            for _ in range(2):
+            for is_over in (timed_out, cancelled):
                 connection, _ = server.accept()
                 with connection, contextlib.suppress(OSError):
                     connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
                     while not is_over.wait(0.1):
                         connection.sendall(b"x")
-                is_over.clear()
 
         thread = threading.Thread(target=serve)
         thread.start()
         address = f"http://127.0.0.1:{server.getsockname()[1]}"
         with pytest.raises(Failure, match="takes too long to answer"):
             sending.to_flamenco(tmp_path, address)
-        is_over.set()
+        timed_out.set()
 
         def check():
             raise Cancelled
 
         with pytest.raises(Cancelled):
             sending.to_flamenco(tmp_path, address, check=check)
-        is_over.set()
+        cancelled.set()
         thread.join()
