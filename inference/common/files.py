@@ -1,4 +1,4 @@
-"""Atomic writing of files, and the creation of folders that people chose.
+"""Atomic writing of files, reading of arrays, and the creation of folders that people chose.
 
 Every file is written under a temporary name and renamed once it is complete and on disk (`own_files.atomic`). Each
 function imports only the package that it writes with.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,10 @@ from .failures import Failure, unwritable
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
+
+_reading = threading.Lock()
+"""NumPy parses a header by `ast`, which fails at random in several threads at once (CPython's issue 106905, mended in
+none of the first Python 3.11)."""
 
 
 def save_json(path: Path, record: Any) -> None:
@@ -43,6 +48,22 @@ def save_arrays(path: Path, **arrays: NDArray[Any]) -> None:
 
     with own_files.atomic(path) as temporary:
         np.savez(temporary, **arrays)  # type: ignore[arg-type]
+
+
+def load_array(path: Path, *, mapped: bool = False) -> NDArray[Any]:
+    """Read an ``.npy`` file, or map it into memory; in any thread. Errors as of `numpy.load`."""
+    import numpy as np
+
+    with _reading:
+        return np.load(path, mmap_mode="r" if mapped else None)
+
+
+def load_arrays(path: Path, *names: str) -> dict[str, NDArray[Any]]:
+    """Read named arrays of an ``.npz`` file, or all; in any thread. Errors as of `numpy.load`, KeyError for a name."""
+    import numpy as np
+
+    with _reading, np.load(path) as data:
+        return {name: data[name] for name in names or data.files}
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..common.failures import Failure, first_line
-from ..common.files import save_array, save_arrays
+from ..common.files import load_array, load_arrays, save_array, save_arrays
 from ..contract import environment, exit_codes, own_files, packages
 from ..models import store
 from ..models.verification import fixed_content
@@ -108,10 +108,10 @@ class SavedMattes:
 
     def opacity(self, index: int) -> NDArray[np.float32]:
         """Opacity [H, W], 0 to 1."""
-        return np.load(_file(self._folder, index)).astype(np.float32) / np.float32(255)
+        return load_array(_file(self._folder, index)).astype(np.float32) / np.float32(255)
 
     def __getitem__(self, index: int) -> NDArray[np.bool_]:
-        return np.asarray(np.load(_file(self._folder, index)) > 127, bool)
+        return np.asarray(load_array(_file(self._folder, index)) > 127, bool)
 
 
 def mattes_of(
@@ -173,9 +173,9 @@ def _remember(memory: Path, number: int, done: int, state: State | None) -> None
 def _remembered(memory: Path, passes: Sequence[tuple[Path, range]]) -> tuple[int, int, State | None]:
     """What `_remember` saved, where all frames that it counts are there; else the beginning."""
     try:
-        with np.load(memory) as saved:
-            number, done = map(int, saved["at"])
-            state = [saved[f"state{index}"] for index in range(len(saved.files) - 1)]
+        saved = load_arrays(memory)
+        number, done = map(int, saved["at"])
+        state = [saved[f"state{index}"] for index in range(len(saved) - 1)]
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
         return 0, 0, None
     counted = [order[: len(order) if each < number else done] for each, (_, order) in enumerate(passes[: number + 1])]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...common.failures import UnsupportedShot
+from ...common.files import load_arrays, save_arrays
 from ...contract.camera import Camera
 from ..base import Shot
 from . import unsupported
@@ -20,7 +21,7 @@ from .solve_process import solve_apart
 from .tracks import Tracks, follow, key_frames, without
 from .triangulate import triangulate
 from .unsupported import explained
-from .view import Views, load_views, of_camera, save_arrays, undistort
+from .view import Views, load_views, of_camera, undistort
 
 _TRACKS, _VIEWS = "tracks.npz", "views.npz"
 _TRACK_SHARE = 0.3  # of the time until the camera is known
@@ -58,8 +59,7 @@ def tracks_of(shot: Shot, progress: Callable[[float], None] = lambda done: None)
     """The shot's tracks, with lens distortion; saved in its scratch folder."""
     kept = shot.scratch / _TRACKS
     if kept.exists():
-        with np.load(kept) as data:
-            return Tracks(data["starts"], data["ids"], data["xy"])
+        return Tracks(**load_arrays(kept))
     count = len(shot.frames)
 
     def step(done: int) -> None:

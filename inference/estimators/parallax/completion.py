@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from ...common.files import save_arrays
+from ...common.files import load_arrays, save_arrays
 from ...depth_maps.edge_smoothing import edge_weights, smooth
 
 Measured = Callable[[int], tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]
@@ -84,9 +84,9 @@ class Fit:
 
 def load_fit(path: Path) -> Fit:
     """Read what `Fit.save` wrote."""
-    with np.load(path) as data:
-        low, step = (float(each) for each in data["bins"])
-        return Fit(data["wide"], data["narrow"], low, step)
+    data = load_arrays(path)
+    low, step = (float(each) for each in data["bins"])
+    return Fit(data["wide"], data["narrow"], low, step)
 
 
 def weights(confidence: NDArray[np.float32], dynamic: NDArray[np.bool_]) -> NDArray[np.float32]:

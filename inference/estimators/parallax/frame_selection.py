@@ -18,13 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...common.failures import UnsupportedShot
+from ...common.files import load_arrays, save_arrays
 from ...contract.hints import setting
 from ...media import light
 from ...media.cuts import BRIDGED, FLASH
 from ..base import Frames, Shot
 from .tracks import Tracks, follow
 from .unsupported import HINT, SHORTEST
-from .view import Views, of_camera, save_arrays
+from .view import Views, of_camera
 
 _LONG_SIDE = 320
 _BLOWN = 250  # gray level from which a pixel is overexposed
@@ -190,8 +191,7 @@ def choose(shot: Shot) -> TakingPart:
     new = [frame for frame in range(len(shown)) if shown[frame] == frame]
     kept = shot.scratch / "light.npz"
     if kept.exists():
-        with np.load(kept) as data:
-            facts, blank = data["facts"], data["blank"]
+        facts, blank = load_arrays(kept, "facts", "blank").values()
     else:
         found = []
         for frame in new:

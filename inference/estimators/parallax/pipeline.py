@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...common import frame_threads
 from ...common.failures import UnsupportedShot
-from ...common.files import save_array
+from ...common.files import load_array, load_arrays, save_array, save_arrays
 from ...contract import own_files
 from ...depth_maps import temporal
 from ...depth_maps.joint_upsampling import upsample
@@ -39,7 +39,7 @@ from .frames import UndistortedFrames
 from .tracks import Tracks
 from .triangulate import sure_inverse_depths
 from .unsupported import doubts, explained, fits_badly, guessed_lens, inconsistent
-from .view import Views, distorted, save_arrays
+from .view import Views, distorted
 
 _LONG_SIDE = 320  # of the images for stereo
 _WEIGHTS = {
@@ -279,8 +279,8 @@ def _neighbors(
     """The frames that each frame is matched with; saved in the scratch folder, as every process needs all."""
     kept = shot.scratch / _NEIGHBORS
     if kept.exists():
-        with np.load(kept) as data:
-            frames, found = data["frames"], np.split(data["frames"], np.cumsum(data["counts"])[:-1])
+        frames, counts = load_arrays(kept, "frames", "counts").values()
+        found = np.split(frames, np.cumsum(counts)[:-1])
         if len(found) != len(views) or not np.all((frames >= 0) & (frames < len(views))):
             raise ValueError(f"{kept.name} is of another shot")
         return tuple(tuple(map(int, each)) for each in found)
@@ -297,8 +297,7 @@ def _motion(shot: Shot, tracks: Tracks, views: Views) -> moving.TrackMotion:
     """The tracks classified as static or dynamic; saved in the scratch folder."""
     kept = shot.scratch / "unrest.npz"
     if kept.exists():
-        with np.load(kept) as data:
-            return moving.TrackMotion(data["still"], data["moving"])
+        return moving.TrackMotion(**load_arrays(kept))
     found = moving.track_motion(tracks, views)
     save_arrays(kept, still=found.still, moving=found.moving)
     return found
@@ -453,8 +452,8 @@ def _footings(shot: Shot, scene: _Scene) -> list[NDArray[np.float32]]:
 
 
 def _saved_footings(scene: _Scene) -> list[NDArray[np.float32]]:
-    with np.load(scene.folder / _FOOTINGS) as data:
-        return np.split(data["depths"], np.cumsum(data["counts"])[:-1])
+    data = load_arrays(scene.folder / _FOOTINGS)
+    return np.split(data["depths"], np.cumsum(data["counts"])[:-1])
 
 
 def _learned(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np.float32]:
@@ -621,7 +620,7 @@ def _file(scene: _Scene, name: str, frame: int) -> Path:
 
 
 def _load(scene: _Scene, name: str, frame: int) -> NDArray:
-    return np.load(_file(scene, name, frame))
+    return load_array(_file(scene, name, frame))
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ import psutil
 from tqdm import tqdm
 
 from ...common.failures import Failure
-from ...common.files import save_arrays
+from ...common.files import load_arrays, save_arrays
 from ...common.parent_watch import end_with_parent
 from ...contract import exit_codes, own_files, records
 from ...contract.hints import setting
@@ -194,8 +194,7 @@ def _child(folder: Path) -> int:
 
     task = json.loads((folder / _TASK).read_text(encoding="utf-8"))
     lens = records.from_json(Lens, task["lens"], where="lens", strict=True)
-    with np.load(folder / _TRACKS) as data:
-        tracks = Tracks(data["starts"], data["ids"], data["xy"])
+    tracks = Tracks(**load_arrays(folder / _TRACKS))
     pycolmap.logging.minloglevel = int(pycolmap.logging.Level.ERROR)
     try:
         views = solve(tracks, lens, seed=task["seed"], folder=folder)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...common.failures import UnsupportedShot
-from ...common.files import save_arrays
+from ...common.files import load_arrays, save_arrays
 from ...contract import distortion as lens_models
 from ...contract.camera import Camera, DistortionModel, Pose
 from ...contract.hints import setting
@@ -244,8 +244,8 @@ def load_views(path: Path) -> Views:
     """Read what `Views.save` wrote."""
     plain: dict[str, Any] = {"width": int, "height": int, "focal": float, "lens_guessed": bool}
     lens = {"filmed_model": str, "filmed_half_side": float, "filmed_shrinks": float}
-    with np.load(path) as data:
-        values: dict[str, Any] = {name: (plain | lens).get(name, np.asarray)(data[name]) for name in data.files}
+    kept = load_arrays(path)
+    values: dict[str, Any] = {name: (plain | lens).get(name, np.asarray)(value) for name, value in kept.items()}
     filmed = {f.name: values.pop(f"filmed_{f.name}") for f in fields(Filmed) if f"filmed_{f.name}" in values}
     return Views(**values, filmed=Filmed(**filmed) if filmed else None)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...common import frame_threads
 from ...common.failures import UnsupportedShot
-from ...common.files import save_array, save_arrays
+from ...common.files import load_array, load_arrays, save_array, save_arrays
 from ...depth_maps.along_flow import ComparedFrame, Step, Window, levels, normalized_brightness, step
 from ...depth_maps.edge_smoothing import edge_weights, smooth
 from ...media import light
@@ -123,8 +123,7 @@ def _measured(shot: Shot) -> tuple[list[int], tuple[float, float]]:
     for frame in range(len(shot.frames)):
         if shot.shown and shot.shown[frame] != frame:
             continue
-        with np.load(_file(shot, frame)) as data:
-            mean, blank, center, deviation = (float(each) for each in data["facts"])
+        mean, blank, center, deviation = map(float, load_arrays(_file(shot, frame), "facts")["facts"])
         facts[frame] = _Facts(mean, bool(blank), center, deviation)
     good = _good(facts)
     if not good:
@@ -156,7 +155,7 @@ def _levels(shot: Shot, good: list[int], unit: tuple[float, float]) -> NDArray[n
     """Scale and shift [N, 2] of the good frames; saved in the scratch folder."""
     kept = shot.scratch / _LEVELS
     if kept.exists():
-        return np.load(kept)
+        return load_array(kept)
     center, deviation = unit
     steps: dict[int, Step] = {}
     count = len(shot.frames)
@@ -264,8 +263,7 @@ def _file(shot: Shot, frame: int) -> Path:
 
 
 def _load(shot: Shot, frame: int) -> NDArray[np.float32]:
-    with np.load(_file(shot, frame)) as data:
-        return data["map"]
+    return load_arrays(_file(shot, frame), "map")["map"]
 
 
 def _look_of(shot: Shot, frame: int) -> ComparedFrame:

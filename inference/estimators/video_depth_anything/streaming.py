@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...common.failures import Failure, UnsupportedShot, is_out_of_memory
-from ...common.files import save_array
+from ...common.files import load_array, save_array
 from ...contract import exit_codes
 from ...contract.hints import setting
 from ...models import pickled, store
@@ -182,7 +182,7 @@ class RawMaps:
     def at(self, window: int, place: int) -> NDArray[np.float32]:
         """A saved map at the network's size."""
         # read, not kept mapped: Windows deletes no file that is
-        return np.array(np.load(self.path(window), mmap_mode="r")[place])
+        return np.array(load_array(self.path(window), mapped=True)[place])
 
     def at_working_size(self, window: int, place: int) -> NDArray[np.float32]:
         """A saved map at the processing resolution."""

@@ -1,11 +1,16 @@
-"""Writing in one step."""
+"""Writing in one step, and reading of arrays."""
 
+import ast
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from inference.common import files
 from inference.common.failures import unwritable
 from inference.common.files import save_array, save_arrays, save_json, save_tensors, sync_folder
 from inference.contract.camera import Camera
@@ -88,3 +93,37 @@ def test_a_disk_that_fills_up_says_so(tmp_path, save):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "disk is full" in unwritable(caught.value, tmp_path).what
+
+
+def test_arrays_are_read_in_many_threads_at_once(tmp_path, monkeypatch):
+    """Python's parser, which reads their headers, is not safe there: it fails where another thread comes in between."""
+    files.save_array(tmp_path / "one.npy", np.arange(6.0))
+    files.save_arrays(tmp_path / "more.npz", a=np.arange(6.0), b=np.zeros(2))
+    at_once = []
+    parse = ast.literal_eval
+
+    def literal_eval(text):
+        at_once.append(1)
+        time.sleep(0.001)
+        assert len(at_once) == 1, "another thread is parsing"
+        value = parse(text)
+        at_once.pop()
+        return value
+
+    monkeypatch.setattr(ast, "literal_eval", literal_eval)
+
+    def read(_):
+        mapped = files.load_array(tmp_path / "one.npy", mapped=True)
+        return np.array_equal(files.load_array(tmp_path / "one.npy"), mapped) and list(
+            files.load_arrays(tmp_path / "more.npz", "b")
+        ) == ["b"]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(read, range(40)))
+    assert list(files.load_arrays(tmp_path / "more.npz")) == ["a", "b"]
+
+
+def test_arrays_are_read_nowhere_else():
+    root = Path(files.__file__).parents[1]
+    users = {path.relative_to(root).as_posix() for path in root.rglob("*.py") if "np.load(" in path.read_text("utf-8")}
+    assert users == {"common/files.py"}

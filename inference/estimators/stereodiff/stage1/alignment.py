@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ....common.failures import UnsupportedShot
-from ....common.files import save_arrays
+from ....common.files import load_arrays, save_arrays
 from ....contract.camera import Camera, Pose
 from .pairs import Pair, PointMap, known, placements, spanning_tree, strongest_starts
 from .registration import NoPoints, Similarity, focal_length, register
@@ -80,8 +80,7 @@ class Alignment:
 
 def load(path: Path) -> Alignment:
     """Read what `Alignment.save` wrote, to the same bits."""
-    with np.load(path) as data:
-        return Alignment(**{field.name: data[field.name] for field in fields(Alignment)})
+    return Alignment(**load_arrays(path, *(field.name for field in fields(Alignment))))
 
 
 def align(

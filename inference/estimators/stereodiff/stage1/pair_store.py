@@ -20,11 +20,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ....common.files import save_array
+from ....common.files import load_array, save_array
 from ....contract import own_files, records
 from ....contract.numbering import Frame
 from . import pairs
@@ -222,7 +221,7 @@ class PairStore:
         """A saved view: points and confidences of a pair's frame, float32, in host memory."""
         if (pair, frame) not in self._saved:
             raise KeyError(f"frame {frame} of the pair {pair} is not saved")
-        planes = torch.from_numpy(np.load(self.folder / _name((pair, frame))))
+        planes = torch.from_numpy(load_array(self.folder / _name((pair, frame))))
         return PointMap(planes[..., :3], planes[..., 3])
 
     @property

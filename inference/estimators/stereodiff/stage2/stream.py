@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ....common.files import save_array
+from ....common.files import load_array, save_array
 from ....video_diffusion import stages, stream, windows
 from ....video_diffusion.execution.forward import OWN, Forward
 from ....video_diffusion.placement import Placement
@@ -158,7 +158,7 @@ def write_saved(shot: Shot, settings: Settings, prior: Prior) -> bool:
         return False
     found, blending = _range_of(shot, settings, prior), windows.Blending(settings.overlap)
     for index, window in enumerate(parts):
-        maps = np.load(window_file(shot, index))
+        maps = load_array(window_file(shot, index))
         if len(maps) != len(window):
             raise ValueError(f"{len(maps)} maps of a window of {len(window)} frames are saved")
         last = index + 1 == len(parts)
