@@ -100,6 +100,8 @@ def claim(place: Place) -> Claim | None:
     if not own_files.lock(descriptor) or not own_files.is_at(scratch / leftovers.CLAIM, descriptor):
         os.close(descriptor)
         return None
+    if not made and place.standing == "new" and _VERSION.fullmatch(place.folder.name):
+        made = (place.folder,)  # another Blender made it just now, and was second to take it
     taken = Claim(place.folder, descriptor, made)
     if place.standing == "new" and not _is_free(place.folder):
         taken.release()
