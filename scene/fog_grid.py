@@ -17,7 +17,7 @@ import numpy as np
 from mathutils import Matrix, Vector
 
 from ..inference.contract.depth_sequence import Quantity
-from . import fog_look, lattice, memory, nodes
+from . import fog_look, lattice, memory, nodes, versions
 from .fog import GAP
 from .geometry import Socket, combine, repeat, sample, split, vector
 from .problems import Problem
@@ -93,7 +93,8 @@ def write_grid(fog: bpy.types.Object, path: Path, grid: Grid, *, scene: bpy.type
         modifier.node_group = grid_group(_quantity(fog))
         values = _inputs(shown) | _look(fog, depsgraph)
         values |= {f"Count {side}": count for side, count in zip(_SIDES, counts)}
-        values |= {"Low": low, "High": high, "Voxel": voxel / scale}
+        shift = versions.VOLUME_CUBE_SHIFT * voxel
+        values |= {"Low": low, "High": high, "Voxel": voxel / scale, "Shift": (shift, shift, shift)}
         values |= {"Farthest": grid.farthest / scale if grid.farthest else 1e9}
         for name, matrix in (("Depth", to_depth), ("World", to_world)):
             rows = [Vector(matrix[i][:3]) for i in range(3)] + [matrix.translation]
@@ -202,17 +203,18 @@ def _build_group(tree: bpy.types.NodeTree, quantity: Quantity) -> None:
     nodes.interface_number(tree, "Voxel", 0.1, "Side of a voxel, before Scale")
     for side in _SIDES:
         nodes.interface_input(tree, f"Count {side}", "Int", default=2)
-    for name in ("Low", "High", *(f"{what} {row}" for what in ("Depth", "World") for row in _ROWS)):
+    for name in ("Low", "High", "Shift", *(f"{what} {row}" for what in ("Depth", "World") for row in _ROWS)):
         nodes.interface_input(tree, name, "Vector")
     fog_look.add_inputs(tree)
     nodes.use_single_values(tree)
     nodes.interface_output(tree, "Geometry", "Geometry")
     inputs, outputs = nodes.group_sockets(tree)
-    position = nodes.value(tree, "GeometryNodeInputPosition", "Position")
+    position = vector(tree, "SUBTRACT", nodes.value(tree, "GeometryNodeInputPosition", "Position"), inputs["Shift"])
     share = _share(tree, quantity, inputs, _moved(tree, inputs, "Depth", position))
     density = fog_look.density(tree, inputs, _moved(tree, inputs, "World", position))
     filled = nodes.math(tree, "MULTIPLY", density, share)
-    box = {"Density": filled, "Background": 0.0, "Min": inputs["Low"], "Max": inputs["High"]}
+    low, high = (vector(tree, "ADD", inputs[name], inputs["Shift"]) for name in ("Low", "High"))
+    box = {"Density": filled, "Background": 0.0, "Min": low, "Max": high}
     box |= {f"Resolution {side}": inputs[f"Count {side}"] for side in _SIDES}
     nodes.feed(outputs["Geometry"], nodes.value(tree, "GeometryNodeVolumeCube", "Volume", box))
 

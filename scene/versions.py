@@ -27,6 +27,9 @@ uninstalled."""
 HEARS_IMPORTS = hasattr(bpy.app.handlers, "blend_import_post")
 """Whether Blender tells that something was linked or appended (from 4.3)."""
 
+VOLUME_CUBE_SHIFT = 0.0 if bpy.app.version >= (5, 0, 0) else 0.5
+"""Voxels by which a grid of the node *Volume Cube* lies lower on each axis than where its values were evaluated."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class StripTimes:
