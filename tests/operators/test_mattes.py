@@ -63,15 +63,18 @@ def test_those_that_are_there_are_used_as_they_are(scene, tmp_path, monkeypatch)
 
 
 @pytest.mark.slow
-def test_a_range_or_a_newer_clip_makes_others(scene, clip, tmp_path):
+def test_a_range_or_a_newer_clip_makes_others(scene, clip, request):
     bpy.ops.fathom.make_mattes()
     scene.fathom.use_range, scene.fathom.range_start, scene.fathom.range_end = True, 12, 14
     bpy.ops.fathom.make_mattes()
     assert scene.fathom.mattes.endswith("v002") and names(scene.fathom.mattes)[0] == "matte.1002.exr"
     scene.fathom.use_range = False
-    sidecar = tmp_path / "depth" / "plate" / "mattes" / "v001" / made_mattes.SIDECAR
-    old = sidecar.stat().st_mtime_ns - 10**12
-    os.utime(sidecar, ns=(old, old))
+    bpy.ops.fathom.make_mattes()
+    assert scene.fathom.mattes.endswith("v001"), "those of the whole clip are there"
+    file = min(clip.iterdir())
+    written = file.stat().st_mtime_ns
+    request.addfinalizer(lambda: os.utime(file, ns=(written, written)))
+    os.utime(file, ns=(written + 10**12,) * 2)
     bpy.ops.fathom.make_mattes()
     assert scene.fathom.mattes.endswith("v003"), "the clip is newer than the first"
     bpy.ops.fathom.make_mattes(new_version=True)
