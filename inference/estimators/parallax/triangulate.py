@@ -92,8 +92,19 @@ def static_errors(
     Parameters are those of `place`. The rays of a point far away are almost parallel, so noise may have them meet
     behind the camera. So each track is also fitted by a direction, a point at infinity, and the better of both counts.
     """
+    return _better_of_far(ids, frames, xy, views, near=place(ids, frames, xy, views)[1])
+
+
+def _better_of_far(
+    ids: NDArray[np.integer],
+    frames: NDArray[np.integer],
+    xy: NDArray[np.floating],
+    views: Views,
+    *,
+    near: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """As `static_errors`, with the errors of what `place` finds."""
     count = int(ids.max(initial=-1)) + 1
-    _, near = place(ids, frames, xy, views)
     turns = views.world_to_camera[frames, :, :3]
     rays = np.einsum("nji,nj->ni", turns, np.column_stack([(xy - views.center) / views.focal, np.ones(len(xy))]))
     rays /= np.linalg.norm(rays, axis=1, keepdims=True)
@@ -122,11 +133,11 @@ def sure_inverse_depths(tracks: Tracks, views: Views) -> NDArray[np.float64]:
     """
     frames = np.repeat(np.arange(len(tracks)), np.diff(tracks.starts))
     count = int(tracks.ids.max(initial=-1)) + 1
-    missed = static_errors(tracks.ids, frames, tracks.xy, views)
+    points, near = place(tracks.ids, frames, tracks.xy, views)
+    missed = _better_of_far(tracks.ids, frames, tracks.xy, views, near=near)
     unit = max(views.width, views.height) / 640
     fitting = np.bincount(tracks.ids, missed < _STATIC * unit, minlength=count)
     static = fitting >= _MOSTLY * np.maximum(np.bincount(tracks.ids, minlength=count), _LEAST_VIEWS)
-    points, _ = place(tracks.ids, frames, tracks.xy, views)
     depth = _depth(points[tracks.ids], views.world_to_camera[frames])
     least, most = (np.full((count, 3), side * np.inf) for side in (1, -1))
     np.minimum.at(least, tracks.ids, views.positions[frames])
