@@ -4,6 +4,7 @@ weights. The message about a weights file that does not fit names the first wron
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -17,6 +18,7 @@ import torch
 from accelerate import init_empty_weights
 from diffusers import AutoencoderKLTemporalDecoder, EulerDiscreteScheduler, UNetSpatioTemporalConditionModel
 from safetensors import SafetensorError, safe_open
+from torch.nn.modules.module import register_module_parameter_registration_hook
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from ..common.failures import Failure, first_line
@@ -26,6 +28,8 @@ from ..models.safetensors_header import Tensor
 
 _LONGEST_CONFIG, _LONGEST_LIST = 1 << 20, 200
 _LARGEST_NUMBER, _MOST_LAYERS = 1 << 16, 200
+_FEW = 100
+"""Tensors that a file may lack before the network is built, beside half of them."""
 _COUNTS = re.compile("layers|depth|blocks|heads")
 """Names of settings that count layers or parts."""
 CLASSES = {
@@ -66,6 +70,12 @@ RELEASED: dict[str, dict[str, Any]] = {
     },
 }
 """Constructor arguments of the released networks."""
+_OF_IMAGE_ENCODER = {
+    *RELEASED["image_encoder"],
+    *("num_channels", "layer_norm_eps", "attention_dropout", "initializer_range", "initializer_factor"),
+}
+"""Settings of the image encoder that are read. Others are not the network's: transformers would load the code that
+``attn_implementation`` names, from whoever's repository."""
 _OLD_NAMES = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 """Names of autoencoder attention layers before diffusers 0.17, and today's."""
 _NOT_NEEDED = ("position_ids",)
@@ -128,8 +138,8 @@ def load(depth: Path, svd: Path, *, device: torch.device | str = "cpu", dtype: t
     }
     found = {}
     for part, (config, weights) in files.items():
-        facts = read_config(config)
-        with _config_errors(config):
+        facts, held = read_config(config), header(weights)
+        with _config_errors(config), _at_most(len(held)):
             network = _empty(part, facts)
         read_into(network, weights)
         found[part] = network
@@ -178,6 +188,26 @@ def _config_errors(path: Path) -> Iterator[None]:
         raise damaged(path, first_line(error)) from error
 
 
+@contextmanager
+def _at_most(count: int) -> Iterator[None]:
+    """End the building of a network (ValueError) that has far more parameters than its file has tensors.
+
+    Each number of a configuration is bounded, but their product is not: layers of layers of layers take hours. Where
+    few are missing, they are named later.
+    """
+    left = itertools.count(2 * count + _FEW, -1)
+
+    def counted(*_: object) -> None:
+        if next(left) <= 0:
+            raise ValueError(f"it describes a network with more tensors than the {count} of its file")
+
+    hook = register_module_parameter_registration_hook(counted)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
 def _is_modest(value: Any, most: int, *, deep: int = 3) -> bool:
     """Whether a configuration's value is within the bounds of any real network."""
     if isinstance(value, (list, dict)):
@@ -191,7 +221,12 @@ def _empty(part: str, config: dict[str, Any]) -> Any:
     """A network without weights; only buffers that no file contains are allocated."""
     with init_empty_weights(include_buffers=False):
         if part == "image_encoder":
-            return CLIPVisionModelWithProjection(CLIPVisionConfig.from_dict(config))
+            known = {name: value for name, value in config.items() if name in _OF_IMAGE_ENCODER}
+            facts = CLIPVisionConfig.from_dict(known)
+            parts = (facts.image_size // facts.patch_size) ** 2
+            if parts > _LARGEST_NUMBER:  # the network's own list of them is no weight, and is allocated
+                raise ValueError(f"its image has {parts} parts, beyond any real network")
+            return CLIPVisionModelWithProjection(facts)
         return CLASSES[part].from_config(config)
 
 

@@ -136,6 +136,7 @@ def test_a_file_that_its_head_does_not_describe_is_named(folders, damage):
         {"hidden_act": "nothing"},
         {"hidden_size": "wide"},
         {"patch_size": 0},
+        {"image_size": 65536, "patch_size": 1},
         {"more": [[[[[[1]]]]]]},
         {"more": list(range(10_000))},
     ],
@@ -147,6 +148,30 @@ def test_a_configuration_beyond_any_network_is_named(folders, facts):
     with pytest.raises(Failure, match=r"cannot be used") as failure:
         networks.load(*folders)
     assert str(path) in failure.value.what
+
+
+def test_a_configuration_of_far_more_layers_than_the_file_has_is_named_at_once(folders):
+    """Every number in it is one of a real network; together they are millions of layers."""
+    path, count = folders[0] / "config.json", 50
+    facts = {
+        "down_block_types": ["CrossAttnDownBlockSpatioTemporal"] * count,
+        "up_block_types": ["CrossAttnUpBlockSpatioTemporal"] * count,
+        "block_out_channels": [32] * count,
+        "layers_per_block": 200,
+        "transformer_layers_per_block": 200,
+        "num_attention_heads": 1,
+    }
+    path.write_text(json.dumps(json.loads(path.read_text()) | facts))
+    with pytest.raises(Failure, match=r"config\.json cannot be used: it describes a network with more tensors"):
+        networks.load(*folders)
+
+
+def test_code_that_a_configuration_names_is_not_looked_for(folders):
+    """transformers would fetch it from that repository, or say that the package which fetches it is missing."""
+    path = folders[1] / "image_encoder" / "config.json"
+    found = {"attn_implementation": "somebody/kernel", "auto_map": {"AutoModel": "somebody/code--module.Class"}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | found))
+    assert networks.load(*folders).image_encoder.config._attn_implementation != "somebody/kernel"
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a": ' + "9" * 100_000 + "}", " " * (2 << 20)])
