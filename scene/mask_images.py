@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -68,7 +67,7 @@ def rasterize(mask: bpy.types.Mask, plate: Plate, folder: Path) -> Path:
             if target.is_dir() and not target.is_symlink():
                 raise own_files.PathConflict(target, "is a folder")
         for path, target in zip(rendered, targets):
-            os.replace(path, target)
+            own_files.replace(path, target)
     except (OSError, RuntimeError) as error:
         reason = error.sentence if isinstance(error, own_files.PathConflict) else getattr(error, "strerror", None)
         raise Problem(

@@ -31,7 +31,8 @@ SOFT = f"{NAME}.soft"
 _PATIENCE = 1.0
 """Seconds to wait for another run to write its name, or to end."""
 _SOFT_PATIENCE = 3.0
-"""Seconds to wait for a soft lock: filelock considers one without a name broken after two seconds."""
+"""Seconds to wait for a soft lock: filelock considers one that cannot be read broken after two seconds, but not one
+that is empty, as where the power failed before the name was written."""
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
 """Errors of a disk without locks."""
 
@@ -203,22 +204,21 @@ def _write_holder(path: Path, descriptor: int) -> bool:
 
 def _refusal(other: Holder | None, path: Path) -> Failure:
     """Why the lock cannot be acquired."""
-    folder = path.parent.parent
+    folder, soft = path.parent.parent, path.with_name(SOFT)
+    hint = "Wait for it, cancel it, or choose another folder"
+    if os.path.lexists(soft):  # no operating system takes that away with the process
+        hint += f"; if it has certainly ended, delete {soft}"
     if other is None:
-        return Failure(
-            exit_codes.BAD_OUTPUT,
-            f"Another run is writing into {folder}.",
-            hint="Wait for it, cancel it, or choose another folder.",
-        )
+        return Failure(exit_codes.BAD_OUTPUT, f"Another run is writing into {folder}.", hint=f"{hint}.")
     user = f" of {_printable(other.user)}" if other.user else ""
     since = f", since {at}" if (at := _clock(other.started)) else ""
     if other.host == platform.node():
         return Failure(
             exit_codes.BAD_OUTPUT,
             f"Another run (process {other.process}{user}{since}) is writing into {folder}.",
-            hint="Wait for it, cancel it, or choose another folder.",
+            hint=f"{hint}.",
         )
-    files = " and ".join(str(each) for each in (path, path.with_name(SOFT)) if os.path.lexists(each))
+    files = " and ".join(str(each) for each in (path, soft) if os.path.lexists(each))
     return Failure(
         exit_codes.BAD_OUTPUT,
         f"Another run on the computer {_printable(other.host)} (process {other.process}){user}{since} is writing into "

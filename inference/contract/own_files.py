@@ -15,6 +15,7 @@ import secrets
 import shutil
 import stat
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,6 +31,9 @@ _CAREFUL = _NOFOLLOW | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _BY_DESCRIPTOR = {os.open, os.unlink, os.rmdir, os.stat} <= os.supports_dir_fd and os.listdir in os.supports_fd
 
 
+_PATIENCE = 3.0 if os.name == "nt" else 0.0
+"""Seconds to wait for whoever has a file open: Windows neither renames nor deletes such a file, and a Blender that
+shows how far a run is, virus scanners and indexers look into new ones."""
 HINT = "Remove it, or choose another folder."
 """The hint for `PathConflict`."""
 
@@ -212,7 +216,7 @@ def atomic(path: str | Path, *, via: str | Path | None = None, keep: bool = Fals
         if keep:
             _rename_to_new(temporary, path)
         else:
-            os.replace(temporary, path)
+            replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -229,7 +233,29 @@ def _rename_to_new(temporary: Path, path: Path) -> None:
             raise
         except OSError:  # a disk without hard links
             if not os.path.lexists(path):
-                os.replace(temporary, path)
+                replace(temporary, path)
+
+
+def replace(file: str | Path, path: str | Path) -> None:
+    """`os.replace`, which waits on Windows until other programs have closed the files."""
+    _patiently(lambda: os.replace(file, path))
+
+
+def remove(path: str | Path) -> None:
+    """Delete a file, if it is there, as `replace` does."""
+    _patiently(lambda: Path(path).unlink(missing_ok=True))
+
+
+def _patiently(act: Callable[[], None]) -> None:
+    until, pause = time.monotonic() + _PATIENCE, 0.01
+    while True:
+        try:
+            return act()
+        except PermissionError:
+            if time.monotonic() >= until:
+                raise
+        time.sleep(pause)
+        pause = min(2 * pause, 0.2)
 
 
 def sync(path: Path) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..common.failures import Failure
-from ..contract import environment, exit_codes
+from ..contract import environment, exit_codes, own_files
 from ..contract.untrusted import RecordError, is_folder
 from . import notes, trust
 from .facts import Model, ModelFile
@@ -187,10 +187,10 @@ def place(model: Model, wanted: Checksum, partial: Path) -> None:
     try:
         temporary.symlink_to(os.path.relpath(blob, pointer.parent))
     except OSError:  # Windows allows links for developers and administrators only
-        os.replace(partial, pointer)
+        own_files.replace(partial, pointer)
         return
-    os.replace(partial, blob)
-    os.replace(temporary, pointer)
+    own_files.replace(partial, blob)
+    own_files.replace(temporary, pointer)
 
 
 def converted_file(model: Model, file: ModelFile) -> Path:

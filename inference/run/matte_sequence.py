@@ -115,9 +115,9 @@ def write_mattes(
                 if not _write(staged, prepared, found, lambda done: meter.part(done / count), check=check):
                     emit(events.Warning(message="The network found nobody in these frames: the mattes are black."))
                 save_json(folder / SCRATCH / STATE, replace(state, is_writing=True))
-                (folder / SIDECAR).unlink(missing_ok=True)  # it comes back when all are in their places
+                own_files.remove(folder / SIDECAR)  # it comes back when all are in their places
                 for number in range(first, last + 1):
-                    os.replace(staged / name(number), folder / name(number))
+                    own_files.replace(staged / name(number), folder / name(number))
                 record = MadeMattes(
                     fingerprint=job.fingerprint(), plate=job.source.path, first_frame=first, last_frame=last,
                     network=mattes.MODEL.name, sha256=network, plate_files=read.plate_files(),

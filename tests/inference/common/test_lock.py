@@ -355,6 +355,20 @@ def test_the_soft_lock_of_another_computer_is_left_alone_and_the_sentence_names_
     lock.acquire(folder).release()
 
 
+def test_an_empty_soft_lock_is_named_so_that_it_can_be_deleted(no_locks, tmp_path, monkeypatch):
+    """Whose holder's power failed before it wrote its name: filelock never takes it for broken."""
+    monkeypatch.setattr(lock, "_SOFT_PATIENCE", 0.1)
+    monkeypatch.setattr(lock, "_PATIENCE", 0.1)
+    folder = tmp_path / ".fathom"
+    folder.mkdir()
+    (folder / lock.SOFT).touch()
+    with pytest.raises(Failure, match="Another run is writing") as caught:
+        lock.acquire(folder)
+    assert f"if it has certainly ended, delete {folder / lock.SOFT}" in caught.value.hint
+    (folder / lock.SOFT).unlink()
+    lock.acquire(folder).release()
+
+
 def test_a_computer_with_locks_heeds_one_without(tmp_path, monkeypatch):
     process = _hold(tmp_path / ".fathom", before=NO_LOCKS + "import platform; platform.node = lambda: 'render07'\n")
     try:

@@ -1,5 +1,7 @@
 """Which files are ours, and that no others are touched."""
 
+import contextlib
+import errno
 import os
 import stat
 import subprocess
@@ -150,6 +152,26 @@ def test_what_is_no_file_of_ours_is_not_written_into(kind, tmp_path):
 
 
 @links
+@pytest.mark.parametrize("times", [2, 10**6])
+def test_a_file_that_another_program_has_open_is_waited_for_on_windows(tmp_path, monkeypatch, times):
+    """A Blender that shows how far a run is reads its state, which no process on Windows can replace meanwhile."""
+    path, tries, before = tmp_path / "state.json", [], os.replace
+    path.write_text("old", encoding="utf-8")
+
+    def busy(*given):
+        tries.append(given)
+        if len(tries) <= times:
+            raise PermissionError(errno.EACCES, "Access is denied", str(path))
+        before(*given)
+
+    monkeypatch.setattr(own_files, "_PATIENCE", 0.3)
+    monkeypatch.setattr(os, "replace", busy)
+    with contextlib.nullcontext() if times == 2 else pytest.raises(PermissionError):
+        own_files.save_text(path, "new")
+    assert path.read_text(encoding="utf-8") == ("new" if times == 2 else "old") and len(tries) > 2
+    assert [each.name for each in tmp_path.iterdir()] == ["state.json"]
+
+
 def test_a_new_file_takes_the_place_of_no_link(tmp_path):
     (tmp_path / "theirs").write_text("theirs")
     (tmp_path / "half").symlink_to(tmp_path / "theirs")
