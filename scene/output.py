@@ -287,8 +287,8 @@ def _made(folder: Path) -> DepthSequence | None:
 def input_changed(wanted: Job, folder: Path, made: DepthSequence | MadeMattes) -> bool:
     """Whether a file that the job reads has changed since the result in a folder was made.
 
-    The clip's files have where they are not as the result says, or, where it does not say, were written after it; a
-    matte, or a depth sequence that the job takes, where that was.
+    They have where they are not as the result says, or, where it does not say, were written after it: the clip's, the
+    mattes, and of a depth sequence or of trained weights that the job takes the record.
     """
     first, last = wanted.first_frame, wanted.last_frame
     files: list[Path] = []
@@ -296,17 +296,13 @@ def input_changed(wanted: Job, folder: Path, made: DepthSequence | MadeMattes) -
         files = [path for _, path in plate_files.paths(wanted.source, first, last)]
     elif made.plate_files.are_others(plate_files.look(wanted.source, first, last)):
         return True
-    with contextlib.suppress(OSError):
-        files += list(Path(wanted.mattes).iterdir()) if wanted.mattes else []
-    sidecars = (Path(value) / depth_sequence.SIDECAR for value in wanted.parameters.values() if _is_path(value))
-    files += [path for path in sidecars if path.is_file()]
-    name = made_mattes.SIDECAR if isinstance(made, MadeMattes) else depth_sequence.SIDECAR
-    made_at = (folder / name).stat().st_mtime_ns
+    others, of_mattes = plate_files.beside(wanted.mattes, wanted.parameters), isinstance(made, MadeMattes)
+    if isinstance(made, MadeMattes) or made.other_files is None:
+        files += others
+    elif made.other_files.are_others(plate_files.look_at(others)):
+        return True
+    made_at = (folder / (made_mattes.SIDECAR if of_mattes else depth_sequence.SIDECAR)).stat().st_mtime_ns
     return any(path.stat().st_mtime_ns > made_at for path in files if path.exists())
-
-
-def _is_path(value: object) -> bool:
-    return isinstance(value, str) and Path(value).is_absolute()
 
 
 def is_free(folder: Path) -> bool:

@@ -135,11 +135,12 @@ def prepare(
         sky_mattes=mattes,
     )
     contract.validate(wanted)
-    place = _place(depth, wanted.fingerprint(depth.sequence), new_version=new_version)
+    place = _place(depth, wanted, new_version=new_version)
     return contract.validate(replace(wanted, output=str(place.folder))), place
 
 
-def _place(depth: Depth, fingerprint: str, *, new_version: bool) -> Place:
+def _place(depth: Depth, wanted: Refinement, *, new_version: bool) -> Place:
+    fingerprint = wanted.fingerprint(depth.sequence)
     for number in itertools.count(1):
         folder = depth.folder.with_name(f"{depth.folder.name}{_ADDED}{number if number > 1 else ''}")
         if not is_there(folder) or output.is_free(folder):
@@ -150,19 +151,23 @@ def _place(depth: Depth, fingerprint: str, *, new_version: bool) -> Place:
             return Place(folder=folder, standing="unfinished")
         with contextlib.suppress(DepthError):
             made = depth_module.load(folder).sequence
-            is_same = made.fingerprint == fingerprint and not _is_of_others(made, depth)
-            if is_same and _is_newer(folder, depth.folder):
+            if made.fingerprint == fingerprint and not _is_of_others(made, folder, depth, wanted):
                 return Place(folder=folder, standing="finished")
     raise AssertionError("there are more numbers than folders")
 
 
-def _is_of_others(made: DepthSequence, depth: Depth) -> bool:
-    """Whether a refined depth was made with other files of the plate than there are now."""
+def _is_of_others(made: DepthSequence, folder: Path, depth: Depth, wanted: Refinement) -> bool:
+    """Whether a refined depth was made of other files than there are now: of the depth, the plate, the sky's mattes."""
     shots = made.done_shots
-    if made.plate_files is None or not shots or not plate_module.may_look(depth):
+    if not shots:
         return False
-    now = plate_files.look(depth.source, shots[0].first_frame, shots[-1].last_frame)
-    return made.plate_files.are_others(now)
+    first, last = shots[0].first_frame, shots[-1].last_frame
+    plate = plate_files.look(depth.source, first, last) if plate_module.may_look(depth) else None
+    if made.plate_files is not None and made.plate_files.are_others(plate):
+        return True
+    if made.other_files is None:
+        return not _is_newer(folder, depth.folder)
+    return made.other_files.are_others(contract.files_beside(wanted, first, last))
 
 
 def _is_newer(folder: Path, than: Path) -> bool:

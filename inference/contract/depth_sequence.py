@@ -148,6 +148,9 @@ class DepthSequence:
         The settings that the estimated maps were refined with (`refinement.Refinement.settings`); empty: they were not.
     plate_files : PlateFiles or None
         The plate's files in these frames, as they were read; None: unknown.
+    other_files : PlateFiles or None
+        The files that were read beside the plate (`plate_files.beside`), and of a refined depth those that it is of;
+        None: unknown, or none.
     """
 
     source: Source
@@ -174,6 +177,7 @@ class DepthSequence:
     camera: Word = ""
     refinement: dict[str, Any] = field(default_factory=dict)
     plate_files: PlateFiles | None = None
+    other_files: PlateFiles | None = None
     schema_version: int = SCHEMA_VERSION
 
     def problems(self) -> Iterator[str]:

@@ -1,11 +1,13 @@
-"""The files of a clip as they were when something was made of them: whether it is of the same clip as there is now.
+"""The files of a clip, and what else is read with it, as they were when something was made of them: whether it is of
+the same clip as there is now.
 
 Standard library only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -14,13 +16,17 @@ from . import numbering
 from .job import Source
 from .records import Bounds
 
+_RECORDS = ("depth.json", "model.json")
+"""In a folder that is read, what is written last: of a depth sequence, of trained weights."""
 _SAME = 2_000_000_000
 """Nanoseconds by which times may differ: some disks keep two seconds."""
+_ORDERS = 2**53
+"""The order is a number up to which every JSON reader is exact."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlateFiles:
-    """The files of a clip's frames.
+    """The files of a clip's frames, or others.
 
     A clip that is copied over another keeps its own time, which may be earlier than what was made of the other, and a
     server's clock may be ahead. So it is not compared with the time of what was made, but with what it was.
@@ -31,14 +37,21 @@ class PlateFiles:
         Bytes of all.
     written : int
         When the last of them was written, in nanoseconds since 1970.
+    order : int or None
+        Bytes of each times its place in the order of frames, summed: frames that are renumbered are others. None:
+        unknown.
     """
 
     size: Annotated[int, Bounds(0, 2**63)]
     written: Annotated[int, Bounds(-(2**63), 2**63)]
+    order: Annotated[int, Bounds(0, _ORDERS)] | None = None
 
     def are_others(self, now: PlateFiles | None) -> bool:
         """Whether the files are others now; not where some are missing (None)."""
-        return now is not None and (self.size != now.size or abs(self.written - now.written) > _SAME)
+        if now is None:
+            return False
+        is_ordered = None in (self.order, now.order) or self.order == now.order
+        return self.size != now.size or abs(self.written - now.written) > _SAME or not is_ordered
 
 
 def paths(source: Source, first: int | None, last: int | None) -> list[tuple[int | None, Path]]:
@@ -56,16 +69,40 @@ def paths(source: Source, first: int | None, last: int | None) -> list[tuple[int
     ]
 
 
+def beside(mattes: str | None, parameters: Mapping[str, object]) -> list[Path]:
+    """The files that a job reads beside its clip: the images in its folder of mattes, and of each folder that a
+    parameter names the record of its depth sequence, or of its weights.
+    """
+    found: list[Path] = []
+    if mattes:
+        try:
+            names = [each for each in sorted(Path(mattes).iterdir()) if not each.name.startswith(".")]
+        except OSError:
+            names = []
+        found += [each for each in names if re.search(r"[0-9]", each.name) and each.is_file()]
+    for value in parameters.values():
+        if isinstance(value, str) and Path(value).is_absolute():
+            folder = Path(value).parent if Path(value).name in _RECORDS else Path(value)
+            found += [folder / name for name in _RECORDS if (folder / name).is_file()]
+    return found
+
+
 def look(source: Source, first: int | None, last: int | None) -> PlateFiles | None:
-    """The files as they are; None where one is missing."""
+    """The clip's files as they are; None where one is missing."""
+    return look_at(path for _, path in paths(source, first, last))
+
+
+def look_at(files: Iterable[Path]) -> PlateFiles | None:
+    """Files as they are; None where one is missing, and of none."""
     try:
-        found = [path.stat() for _, path in paths(source, first, last)]
+        found = [path.stat() for path in files]
     except OSError:
         return None
     return of((facts.st_size, facts.st_mtime_ns) for facts in found)
 
 
 def of(facts: Iterable[tuple[int, int]]) -> PlateFiles | None:
-    """The files of some sizes and times; None of none."""
+    """The files of some sizes and times, in order; None of none."""
     sizes, times = zip(*found) if (found := list(facts)) else ((), ())
-    return PlateFiles(size=sum(sizes), written=max(times)) if found else None
+    order = sum(place * size for place, size in enumerate(sizes, 1)) % _ORDERS
+    return PlateFiles(size=sum(sizes), written=max(times), order=order) if found else None

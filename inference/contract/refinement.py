@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from . import exit_codes, records
-from .depth_sequence import DepthSequence
+from . import exit_codes, plate_files, records
+from .depth_sequence import SIDECAR, DepthSequence, confidence_name, disparity_name
 from .hints import setting
 from .job import SMALLEST_SIZE, JobError, Source, validated
+from .plate_files import PlateFiles
 from .records import Bounds, FilePath
 
 MOST_FRINGE, MOST_SMOOTH, MOST_EDGE = 8, 8, 50.0
@@ -68,6 +69,15 @@ class Refinement:
         """A hash that is equal exactly for the same refinements of depth of the same job."""
         facts = {"refines": sequence.fingerprint, "settings": self.settings()}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def files_beside(wanted: Refinement, first: int, last: int) -> PlateFiles | None:
+    """The files that a refinement of some frames reads beside the plate, as they are: the depth's, the sky's mattes."""
+    folder = Path(wanted.depth)
+    folder = folder.parent if folder.name == SIDECAR else folder
+    maps = (folder / name(number) for number in range(first, last + 1) for name in (disparity_name, confidence_name))
+    found = [folder / SIDECAR, *(each for each in maps if each.is_file())]
+    return plate_files.look_at([*found, *plate_files.beside(wanted.sky_mattes, {})])
 
 
 def validate(wanted: Refinement) -> Refinement:

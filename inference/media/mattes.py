@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,10 @@ class Mattes:
 
     def __len__(self) -> int:
         return len(self.files)
+
+    def by_frame(self) -> Iterator[tuple[int, Path]]:
+        """Each frame's number and file."""
+        return zip(self.numbers, self.files, strict=True)
 
     def __getitem__(self, index: int) -> NDArray[np.bool_]:
         """Bool [H, W], True where at least half of the pixel is white."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +11,10 @@ from typing import Any, Protocol
 
 from ..common import devices
 from ..common.failures import ClipError, Failure
-from ..contract import depth_sequence, events, exit_codes, numbering, records
+from ..contract import depth_sequence, events, exit_codes, numbering, plate_files, records
 from ..contract.camera import Camera
 from ..contract.catalogue import Parameter
-from ..contract.depth_sequence import DepthSequenceError
+from ..contract.depth_sequence import DepthSequence, DepthSequenceError
 from ..contract.hints import setting
 from ..contract.job import Job, Source
 from ..contract.untrusted import read_bytes
@@ -24,6 +25,8 @@ from ..models import trained
 
 _SAME_ASPECT = 0.01
 """Largest relative difference of the aspects of a camera's images and a clip that are taken for one."""
+_SAME_RATE = 0.005
+"""As `_SAME_ASPECT`, of frame rates."""
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
@@ -128,6 +131,52 @@ def input_sequences(info: EstimatorInfo, parameters: dict[str, Any], folder: Pat
                 hint="Choose another output folder.",
             )
     return found
+
+
+def warn_of_other_plate(sequence: DepthSequence, source: Source, emit: Callable[[events.Event], None]) -> None:
+    """Warn before the work if depth is not of the plate as it is now.
+
+    A plate that was copied elsewhere may have times of its own, and is another where its size is.
+    """
+    made = sequence.plate_files
+    now = plate_files.look(source, sequence.first_frame, sequence.last_frame)
+    if made is None or now is None:
+        return
+    is_there = os.path.realpath(depth_sequence.plate_file(source)) == os.path.realpath(
+        depth_sequence.plate_file(sequence.source)
+    )
+    if made.are_others(now) if is_there else made.size != now.size:
+        emit(
+            events.Warning(
+                message=f"{depth_sequence.plate_file(source)} is not the file that the depth was estimated from, or "
+                "has changed since: if it shows anything else, estimate its depth again."
+            )
+        )
+
+
+def warn_of_other_clip(named: str, source: Source, emit: Callable[[events.Event], None]) -> None:
+    """Warn before the work if a depth sequence that a job takes is of the clip as it was, or seems to be of another.
+
+    The plate that it names is not accessed: it may be somebody else's path.
+    """
+    sequence = depth_sequence.load(named)
+    theirs, made = sequence.source, sequence.plate_files
+    plate, other = (Path(os.path.abspath(depth_sequence.plate_file(each))) for each in (source, theirs))  # noqa: PTH100
+    now = plate_files.look(source, sequence.first_frame, sequence.last_frame) if plate == other else None
+    what = None
+    if made is not None and made.are_others(now):
+        what = "was estimated before the clip changed: estimate it again"
+    elif numbering.without_numbers(plate.name) != numbering.without_numbers(other.name):
+        what = f"is of {other.name}, and this clip is {plate.name}: choose depth of this clip"
+    elif theirs.kind == source.kind == "movie" and not _is_alike(theirs.fps, source.fps):
+        what = f"is of {theirs.fps:g} frames/s, and this clip has {source.fps:g}: choose depth of this clip"
+    if what is not None:
+        emit(events.Warning(message=f"The depth in {named} {what}, if they do not show the same."))
+
+
+def _is_alike(rate: float | None, other: float | None) -> bool:
+    """Whether two frame rates are one, as far as they are known."""
+    return not rate or not other or abs(rate / other - 1) <= _SAME_RATE
 
 
 def warn_of_idle_gpu(info: EstimatorInfo, parameters: dict[str, Any], emit: Callable[[events.Event], None]) -> None:

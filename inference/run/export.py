@@ -39,7 +39,7 @@ from ..media import chan, exr, gray_movie
 from ..media.clip import Clip, open_clip
 from ..media.mattes import Mattes, mattes
 from ..media.windows import PlateWindows, Windows
-from .checks import warn_of_little_room
+from .checks import warn_of_little_room, warn_of_other_plate
 from .export_files import ExportFiles, Part, meaning, spans, up_of
 
 SCRATCH = ".fathom-export"
@@ -84,9 +84,12 @@ def export(wanted: Export, *, overwrite: bool, emit: Emit, check: Check) -> Outc
     contract.validate(wanted)
     depth = Path(wanted.depth)
     depth = (depth.parent if depth.name == depth_sequence.SIDECAR else depth).absolute()
+    as_it_was = _stamp(depth)
     sequence = depth_sequence.load(depth)
-    if wanted.plate is not None:
-        sequence = replace(sequence, source=same_plate(wanted.plate, sequence.source))
+    source = sequence.source if wanted.plate is None else same_plate(wanted.plate, sequence.source)
+    if wanted.format == "ply" or wanted.at_full_size:
+        warn_of_other_plate(sequence, source, emit)
+    sequence = replace(sequence, source=source)
     shots = _measured(wanted, sequence, depth, check)
     _require_maps(depth, sequence, shots)
     _require_possible(wanted, sequence, shots)
@@ -101,7 +104,14 @@ def export(wanted: Export, *, overwrite: bool, emit: Emit, check: Check) -> Outc
                 files = ExportFiles(folder, wanted, sequence, shots, depth=depth, overwrite=overwrite)
                 with contextlib.closing(files):
                     work = _Work(
-                        wanted, depth=depth, sequence=sequence, parts=shots, files=files, emit=emit, check=check
+                        wanted,
+                        depth=depth,
+                        as_it_was=as_it_was,
+                        sequence=sequence,
+                        parts=shots,
+                        files=files,
+                        emit=emit,
+                        check=check,
                     )
                     work.run(needed)
             except OSError as error:
@@ -111,6 +121,15 @@ def export(wanted: Export, *, overwrite: bool, emit: Emit, check: Check) -> Outc
     finally:
         leftovers.remove_empty(made)
     return Outcome(frames=work.frames, files=len(files.targets))
+
+
+def _stamp(depth: Path) -> tuple[int, int] | None:
+    """Size and time of a depth sequence's record; None where it has none."""
+    try:
+        found = (depth / depth_sequence.SIDECAR).stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
 
 
 def remove_temporary(folder: Path) -> None:
@@ -206,6 +225,7 @@ class _Work:
         wanted: Export,
         *,
         depth: Path,
+        as_it_was: tuple[int, int] | None,
         sequence: DepthSequence,
         parts: tuple[Part, ...],
         files: ExportFiles,
@@ -213,6 +233,7 @@ class _Work:
         check: Check,
     ) -> None:
         self._wanted, self._depth, self._sequence, self._parts = wanted, depth, sequence, parts
+        self._as_it_was = as_it_was
         self._files, self._emit, self._check = files, emit, check
         self._size = (sequence.width, sequence.height)
         self._known_mattes: dict[tuple[int, int], Mattes] = {}
@@ -384,7 +405,16 @@ class _Work:
         names = [disparity_name(number)]
         if self._sequence.confidence is not None:
             names.append(confidence_name(number))
-        return tuple(np.nan_to_num(exr.read_map(self._depth / name, size=self._size)) for name in names)
+        try:
+            maps = tuple(np.nan_to_num(exr.read_map(self._depth / name, size=self._size)) for name in names)
+        finally:  # depth.json goes before the first map is replaced, so these are still of the same depth
+            if _stamp(self._depth) != self._as_it_was:
+                raise Failure(
+                    exit_codes.FAILED,
+                    f"The depth in {self._depth} was replaced while it was exported.",
+                    hint="Export it again when it is finished, and overwrite what is written.",
+                )
+        return maps
 
     def _plate(self, numbers: Sequence[int], size: tuple[int, int] | None) -> Iterator[NDArray[np.float32]]:
         """The plate's images of some frames in ascending order, read run by run."""

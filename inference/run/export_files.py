@@ -14,11 +14,12 @@ from typing import Literal
 
 from ..common.failures import Failure
 from ..common.files import save_json
-from ..contract import depth_sequence, exit_codes, own_files, records
+from ..contract import depth_sequence, exit_codes, own_files, plate_files, records
 from ..contract import export as contract
-from ..contract.depth_sequence import DepthSequence, Shot
+from ..contract.depth_sequence import DepthSequence, Shot, confidence_name, disparity_name
 from ..contract.export import Export, Placement
 from ..contract.numbering import Frame
+from ..contract.plate_files import PlateFiles
 from ..contract.records import Word
 from ..contract.untrusted import read_bytes
 
@@ -76,6 +77,8 @@ class ExportFiles:
             meaning=meaning(wanted),
             depth=sequence.fingerprint,
             shots=tuple(_values(part) for part in parts),
+            plate_files=_plate_files(wanted, sequence),
+            other_files=_other_files(wanted, sequence, depth),
         )
         self._is_new = not self._path.exists()
         for leftover in folder.glob(f"{own_files.TEMPORARY}*"):  # of a run that was killed
@@ -123,7 +126,9 @@ class ExportFiles:
         there = {number for number, path in self.targets.items() if os.path.lexists(path)}
         earlier = self._read()
         strange = there
-        if earlier is not None and earlier.key == self._record.key and not (overwrite and earlier.finished):
+        is_same = earlier is not None and earlier.key == self._record.key
+        is_stale = is_same and earlier is not None and self._is_of_others(earlier)
+        if earlier is not None and is_same and not is_stale and not (overwrite and earlier.finished):
             known, planned = _numbers(earlier.written), _numbers(earlier.planned)
             strange = there - known if earlier.finished else there - planned
             if not strange or overwrite:
@@ -136,10 +141,17 @@ class ExportFiles:
         if foreign:
             raise Failure(
                 exit_codes.BAD_OUTPUT,
-                f"{foreign[0]} exists already, and is not of this export.",
+                f"{foreign[0]} exists already, and is "
+                + ("of this export before files that it reads changed." if is_stale else "not of this export."),
                 hint="Choose another folder, or choose to overwrite files of these names.",
             )
         return set()
+
+    def _is_of_others(self, earlier: _Progress) -> bool:
+        """Whether an earlier run read other files than there are now."""
+        now = self._record
+        pairs = ((earlier.plate_files, now.plate_files), (earlier.other_files, now.other_files))
+        return any(before is not None and before.are_others(found) for before, found in pairs)
 
     def _read(self) -> _Progress | None:
         try:
@@ -161,12 +173,16 @@ class _Progress:
     written : tuple of (int, int)
         First and last of the frames, or first frames of the shots, whose files are whole.
     finished : bool
+    plate_files, other_files : PlateFiles or None
+        What the files were made of, as far as it is read: the plate's frames, and the depth's maps and the mattes.
     """
 
     key: Word
     planned: tuple[tuple[Frame, Frame], ...] = ()
     written: tuple[tuple[Frame, Frame], ...] = ()
     finished: bool = False
+    plate_files: PlateFiles | None = None
+    other_files: PlateFiles | None = None
 
     def problems(self) -> Iterator[str]:
         """Why this is not a valid record; `records` asks."""
@@ -225,6 +241,19 @@ def _key(wanted: Export, depth: Path) -> str:
     digest = hashlib.sha256(records.dumps(same).encode())
     digest.update(read_bytes(depth / depth_sequence.SIDECAR, most=depth_sequence.LARGEST_STATE))
     return digest.hexdigest()
+
+
+def _plate_files(wanted: Export, sequence: DepthSequence) -> PlateFiles | None:
+    """The plate's files, where the export reads them: images, or of EXR files the data windows."""
+    is_read = wanted.format in ("exr", "ply") or wanted.at_full_size
+    return plate_files.look(sequence.source, sequence.first_frame, sequence.last_frame) if is_read else None
+
+
+def _other_files(wanted: Export, sequence: DepthSequence, depth: Path) -> PlateFiles | None:
+    """The depth's maps and the mattes, of all frames, whichever are exported."""
+    numbers = range(sequence.first_frame, sequence.last_frame + 1)
+    maps = (depth / name(number) for number in numbers for name in (disparity_name, confidence_name))
+    return plate_files.look_at([*filter(Path.is_file, maps), *plate_files.beside(wanted.mattes, {})])
 
 
 def _values(part: Part) -> _Values:

@@ -59,23 +59,32 @@ def _facts(path: Path) -> _Facts | None:
 class Inputs:
     """The files that are read for a job's frames `first` to `last`, as `noted` before the clip was opened.
 
-    `sequences` are folders of input depth sequences.
+    `sequences` are folders of input depth sequences, `images` further images by frame.
     """
 
     def __init__(
-        self, job: Job, noted: Mapping[Path, _Facts | None], *, first: int, last: int, sequences: Iterable[str] = ()
+        self,
+        job: Job,
+        noted: Mapping[Path, _Facts | None],
+        *,
+        first: int,
+        last: int,
+        sequences: Iterable[str] = (),
+        images: Iterable[tuple[int, Path]] = (),
     ) -> None:
         self._job = job
         self._config = config_file(job.source.ocio_config)
         self._plate = plate_files.paths(job.source, first, last)
-        self._clip = [*self._plate, *_mattes(job, first, last)]
-        others: list[tuple[int | None, Path]] = [(None, self._config)] if self._config else []
+        self._clip = [*self._plate, *_mattes(job, first, last), *images]
+        self._beside = plate_files.look_at(plate_files.beside(job.mattes, job.parameters))
+        self._given: list[tuple[int | None, Path]] = []
         for folder in map(Path, sequences):
-            others.append((None, folder / depth_sequence.SIDECAR))
+            self._given.append((None, folder / depth_sequence.SIDECAR))
             for number in range(first, last + 1):
                 maps = (depth_sequence.disparity_name(number), depth_sequence.confidence_name(number))
-                others += [(number, folder / name) for name in maps]
-        named = [*others, *self._clip]
+                self._given += [(number, folder / name) for name in maps]
+        config: list[tuple[int | None, Path]] = [(None, self._config)] if self._config else []
+        named = [*config, *self._given, *self._clip]
         self._found = {path: (number, noted[path] if path in noted else _facts(path)) for number, path in named}
 
     def check(self, first: int | None = None, last: int | None = None) -> None:
@@ -122,8 +131,9 @@ class Inputs:
     ) -> str:
         """A hash that is equal exactly for runs whose maps are bit for bit the same.
 
-        It covers the job, its files (by size and modification time, including the color configuration), the versions
-        of packages, the device, the weights, and in `given` the sha256 of each input depth sequence's ``depth.json``.
+        It covers the job, its files (by size and modification time, including the color configuration and the maps of
+        input depth sequences), the versions of packages, the device, the weights, and in `given` the sha256 of each
+        input depth sequence's ``depth.json``.
         """
         facts = {
             "job": self._job.fingerprint(),
@@ -137,12 +147,18 @@ class Inputs:
             facts["weights"] = [[each.repository, each.file, each.sha256] for each in weights]
         if given:
             facts["given"] = dict(given)
+        if self._given:
+            facts["maps"] = [self._identity(path) for number, path in self._given if number is not None]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def plate_files(self) -> PlateFiles | None:
         """The clip's files; None where one is missing."""
         found = [facts for _, path in self._plate if (facts := self._found[path][1]) is not None]
         return plate_files.of((each.size, each.written) for each in found) if len(found) == len(self._plate) else None
+
+    def other_files(self) -> PlateFiles | None:
+        """What the job reads beside the clip (`plate_files.beside`); None of none."""
+        return self._beside
 
     def files_key(self) -> str:
         """A hash of the clip's files, and of the mattes, by name, size and modification time, wherever they lie."""
@@ -163,7 +179,7 @@ def _mattes(job: Job, first: int, last: int) -> list[tuple[int | None, Path]]:
     """The mattes of the frames, with their numbers."""
     if not job.mattes:
         return []
-    return list(zip(range(first, last + 1), mattes(job.mattes, first, last, (1, 1)).files, strict=True))
+    return list(mattes(job.mattes, first, last, (1, 1)).by_frame())
 
 
 def _is_within(number: int | None, first: int | None, last: int | None) -> bool:

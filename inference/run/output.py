@@ -288,7 +288,7 @@ def _current(folder: Path, new: State, *, overwrite: bool, emit: Emit) -> State:
     if finished and not overwrite:
         raise _finished_already(folder, new)
     if earlier and earlier.key == new.key:
-        current = replace(earlier, plate=new.plate, plate_files=new.plate_files)
+        current = replace(earlier, plate=new.plate, plate_files=new.plate_files, other_files=new.other_files)
         if current != earlier:
             write_state(current, scratch)
         return current
@@ -359,8 +359,9 @@ def _finished_already(folder: Path, new: State) -> Failure:
         same = made.fingerprint == new.fingerprint
     except DepthSequenceError:
         same = False
-    if same and made.plate_files is not None and made.plate_files.are_others(new.plate_files):
-        what = f"{folder} contains the finished result of this job for other files: the clip has changed since."
+    pairs = ((made.plate_files, new.plate_files), (made.other_files, new.other_files)) if same else ()
+    if any(before is not None and before.are_others(now) for before, now in pairs):
+        what = f"{folder} contains the finished result of this job for other files: they have changed since."
         return Failure(exit_codes.BAD_OUTPUT, what, hint=f"Choose another folder, or use {setting('overwrite')}.")
     what = f"{folder} contains the finished result of {'the same' if same else 'another'} job."
     hint = f"Choose another folder, or use {setting('overwrite')}."
@@ -381,13 +382,13 @@ def _replace_result(folder: Path, publishing: State) -> None:
     sequence = publishing.sequence
     if sequence is None:
         raise ValueError("a state that is being published must contain the sequence")
-    (folder / depth_sequence.SIDECAR).unlink(missing_ok=True)
+    own_files.remove(folder / depth_sequence.SIDECAR)
     new = set(_expected(sequence))
     for path in _maps(folder, *publishing.replaced) if publishing.replaced else ():
         if path.name not in new and own_files.is_file(path):
-            path.unlink(missing_ok=True)
+            own_files.remove(path)
     for path in _maps(folder / SCRATCH / _STAGED, sequence.first_frame, sequence.last_frame):
-        os.replace(path, folder / path.name)
+        own_files.replace(path, folder / path.name)
     sync_folder(folder)
     depth_sequence.save(sequence, folder)
 
@@ -470,8 +471,8 @@ class State:
         `Job.fingerprint`, by which Blender recognizes the folder (`depth_sequence.unfinished_fingerprint`).
     plate : str
         The clip: its movie, or its sequence's first file (`depth_sequence.unfinished_plate`).
-    plate_files : PlateFiles or None
-        The clip's files.
+    plate_files, other_files : PlateFiles or None
+        The clip's files, and what is read beside them, as in ``depth.json``.
     first_frame, last_frame : int
         The frames whose maps are the job's.
     staged : bool
@@ -497,6 +498,7 @@ class State:
     fingerprint: Word = ""
     plate: FilePath = ""
     plate_files: PlateFiles | None = None
+    other_files: PlateFiles | None = None
     staged: bool = False
     phase: Literal["estimating", "publishing"] = "estimating"
     shots: tuple[Shot, ...] = ()

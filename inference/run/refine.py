@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from ..common.failures import Cancelled, Failure, UnsupportedShot
 from ..contract import depth_sequence, events, exit_codes, packages
 from ..contract import refinement as contract
-from ..contract.depth_sequence import DepthSequence, Range, Shot
+from ..contract.depth_sequence import DepthSequence, DepthSequenceError, Range, Shot
+from ..contract.hints import setting
 from ..contract.job import NO_CUTS, Job
 from ..contract.job import validate as validate_job
 from ..contract.refinement import Refinement
@@ -30,6 +31,7 @@ from ..depth_maps.along_flow import ComparedFrame, normalized_brightness
 from ..depth_maps.joint_upsampling import upsample
 from ..depth_maps.sequence_maps import SequenceMaps
 from ..media.clip import Clip, open_clip
+from ..media.declared import free_bytes
 from ..media.mattes import Mattes, mattes
 from . import checks, inputs, output
 from .export import same_plate
@@ -42,6 +44,8 @@ _LEAST = 0.05
 """
 _BEYOND = 1.5
 """Inverse depth up to so many times what `SequenceMaps` has for 0 is 0 again."""
+_PLATE, _WORK = 12, 64
+"""Bytes of a pixel: of a plate, and of what is worked on at the size of the refined maps."""
 Emit = Callable[[events.Event], None]
 
 
@@ -91,6 +95,7 @@ def refine(
         if cancelled():
             raise Cancelled
 
+    checks.warn_of_other_plate(sequence, source, emit)
     noted = inputs.note(job)
     with open_clip(source, first, last) as clip:
         for shot in sequence.done_shots:
@@ -98,13 +103,18 @@ def refine(
         for warning in clip.warnings:
             emit(events.Warning(message=warning))
         size = _size(wanted, clip)
+        _require_memory(wanted, clip, size)
         parts = {shot: _part(wanted, depth, shot, clip, size) for shot in sequence.done_shots}  # raises before any work
-        read = inputs.Inputs(job, noted, first=first, last=last, sequences=[str(depth)])
+        skies = [(number, file) for part in parts.values() if part.sky for number, file in part.sky.by_frame()]
+        read = inputs.Inputs(job, noted, first=first, last=last, sequences=[str(depth)], images=skies)
+        beside = contract.files_beside(wanted, first, last)
+        _require_same(depth, sequence)
         state = State(
             key=_key(wanted, read, depth),
             fingerprint=wanted.fingerprint(sequence),
             plate=depth_sequence.plate_file(source),
             plate_files=read.plate_files(),
+            other_files=beside,
             first_frame=first,
             last_frame=last,
         )
@@ -139,6 +149,7 @@ def refine(
                     full_size=size == (clip.width, clip.height),
                     refinement={**sequence.refinement, **wanted.settings(), "refines": sequence.fingerprint},
                     plate_files=read.plate_files(),
+                    other_files=beside,
                 )
                 check()
                 read.check()
@@ -153,6 +164,34 @@ def _size(wanted: Refinement, clip: Clip) -> tuple[int, int]:
         return clip.width, clip.height
     scale = wanted.size / max(clip.width, clip.height)
     return max(1, round(clip.width * scale)), max(1, round(clip.height * scale))
+
+
+def _require_memory(wanted: Refinement, clip: Clip, size: tuple[int, int]) -> None:
+    """Raise a `Failure` (USAGE) where the plates that smoothing reads ahead, and a frame's maps, are more than fits."""
+    ahead = 2 + wanted.smooth
+    needed = _PLATE * ahead * clip.width * clip.height + _WORK * size[0] * size[1]
+    free = free_bytes()
+    if needed > free:
+        raise Failure(
+            exit_codes.USAGE,
+            f"Refining at {size[0]}x{size[1]} with {setting('smooth', wanted.smooth)} takes {needed / 1e9:.1f} GB of "
+            f"memory, and {free / 1e9:.1f} GB are free.",
+            hint=f"Choose smaller maps or fewer frames for {setting('smooth')}, or close other programs.",
+        )
+
+
+def _require_same(depth: Path, sequence: DepthSequence) -> None:
+    """Raise where the depth was replaced since it was read, before its files were noted."""
+    try:
+        is_same = depth_sequence.load(depth) == sequence
+    except DepthSequenceError:
+        is_same = False
+    if not is_same:
+        raise Failure(
+            exit_codes.FAILED,
+            f"{depth} was replaced just now.",
+            hint="Start again when the depth is finished.",
+        )
 
 
 @dataclass(frozen=True)

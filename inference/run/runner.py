@@ -140,6 +140,8 @@ def opened(
         check_cuts(job.cuts, first, last)
         source = _resolved(job, clip)
         checks.check_source(source)
+        for name in given if provenance is None else ():
+            checks.warn_of_other_clip(str(parameters[name]), source, emit)
         size = processing_size.working_size(clip.width, clip.height, job.size or info.default_size, info.size_multiple)
         if job.mattes:
             mattes(job.mattes, first, last, size)  # raises an error for missing mattes before any work is done
@@ -158,6 +160,7 @@ def opened(
                 fingerprint=provenance.fingerprint,
                 plate=depth_sequence.plate_file(job.source),
                 plate_files=read.plate_files(),
+                other_files=read.other_files(),
                 first_frame=first,
                 last_frame=last,
             ),
@@ -218,6 +221,7 @@ def finish(run: Run, done: tuple[depth_sequence.Shot, ...]) -> DepthSequence:
         focal_length=job.camera.focal_length if job.camera and not job.camera.poses else None,
         camera=job.camera.origin or "poses" if job.camera and job.camera.poses else "",
         plate_files=run.read.plate_files(),
+        other_files=run.read.other_files(),
     )
     task.check()
     run.read.check()

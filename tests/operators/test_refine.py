@@ -1,5 +1,8 @@
 """Refining from Blender: the operator, the function, the command, and what becomes of the list."""
 
+import os
+import shutil
+
 import bpy
 import depth_maker
 import numpy as np
@@ -58,6 +61,24 @@ def test_other_settings_go_beside_and_a_function_does_the_same(worker, listed):
     assert (place.standing, place.folder) == ("finished", first.folder)
     _, place = refine.prepare(depths.load(listed), {"smooth": 0}, new_version=True)
     assert place.folder.name == "depth_refined3"
+
+
+def test_what_was_refined_of_other_mattes_or_maps_is_not_there_already(worker, tmp_path, listed):
+    """The files keep their times, as from a backup or a vendor: only what was read says that they are others."""
+    mattes = tmp_path / "sky"
+    shutil.copytree(tmp_path / "a" / "plate", mattes)
+    values = {"smooth": 0, "sky_mattes": str(mattes)}
+    refine.refine(depths.load(listed), values)
+    assert refine.prepare(depths.load(listed), values)[1].standing == "finished"
+    for path in (sorted(mattes.iterdir())[1], listed / depth_sequence.disparity_name(2), listed / "depth.json"):
+        content, facts = path.read_bytes(), path.stat()
+        path.write_bytes(content + b"\n")
+        os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+        _, place = refine.prepare(depths.load(listed), values)
+        assert (place.standing, place.folder.name) == ("new", "depth_refined2"), path
+        path.write_bytes(content)
+        os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    assert refine.prepare(depths.load(listed), values)[1].standing == "finished"
 
 
 def test_what_cannot_be_refined_is_said_in_a_sentence(worker, tmp_path, listed):

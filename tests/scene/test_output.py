@@ -20,7 +20,9 @@ from hypothesis import strategies as st
 JOB = Job(source=Source(kind="movie", path="/clips/street.mp4"), output="")
 
 
-def finish(folder: Path, job: Job, *, of: plate_files.PlateFiles | None = None) -> None:
+def finish(
+    folder: Path, job: Job, *, of: plate_files.PlateFiles | None = None, beside: plate_files.PlateFiles | None = None
+) -> None:
     """What a finished run leaves."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "disparity.0001.exr").write_bytes(b"map")
@@ -35,6 +37,7 @@ def finish(folder: Path, job: Job, *, of: plate_files.PlateFiles | None = None) 
         estimator=job.estimator,
         fingerprint=job.fingerprint(),
         plate_files=of,
+        other_files=beside,
     )
     depth_sequence.save(sequence, folder)
 
@@ -106,6 +109,44 @@ def test_another_clip_in_the_place_of_the_first_gets_a_new_version_whatever_its_
     assert output.place(tmp_path, "street", job).folder.name == "v002"
     movie.unlink()
     assert output.place(tmp_path, "street", job).standing == "finished", "nothing says that it is another"
+
+
+@pytest.mark.parametrize("what", ["mattes", "complete_from", "weights"])
+def test_what_takes_the_place_of_a_file_that_was_read_gets_a_new_version_whatever_its_time(tmp_path, what):
+    """Mattes of a vendor, depth from a backup and weights from elsewhere keep times that are before the result's."""
+    folder = tmp_path / what
+    folder.mkdir()
+    name = {"mattes": "matte.0001.png", "complete_from": "depth.json", "weights": "model.json"}[what]
+    (folder / name).write_bytes(b"first")
+    (folder / ".DS_Store").write_bytes(b"1")
+    then = (folder / name).stat().st_mtime
+    given = {"mattes": str(folder)} if what == "mattes" else {"parameters": {what: str(folder)}}
+    job = replace(JOB, **given)
+    read = plate_files.look_at(plate_files.beside(job.mattes, job.parameters))
+    assert read is not None
+    finish(tmp_path / "street" / "v001", job, beside=read)
+    (folder / ".DS_Store").write_bytes(b"12")
+    assert output.place(tmp_path, "street", job).standing == "finished"
+    os.utime(folder / name, (then - 3600, then - 3600))
+    assert output.place(tmp_path, "street", job).folder.name == "v002"
+    (folder / name).write_bytes(b"another")
+    os.utime(folder / name, (then, then))
+    assert output.place(tmp_path, "street", job).folder.name == "v002"
+
+
+def test_frames_that_are_renumbered_are_another_clip(tmp_path):
+    """A clip that is played backward has the same files, of the same time."""
+    names = tuple(f"plate.{n}.png" for n in (1, 2, 3))
+    for name, content in zip(names, (b"one", b"fifteen", b"three")):
+        (tmp_path / name).write_bytes(content)
+        os.utime(tmp_path / name, (1e9, 1e9))
+    job = replace(JOB, source=Source(kind="sequence", path=str(tmp_path), files=names))
+    finish(tmp_path / "street" / "v001", job, of=plate_files.look(job.source, None, None))
+    assert output.place(tmp_path, "street", job).standing == "finished"
+    (tmp_path / names[0]).rename(tmp_path / "away")
+    (tmp_path / names[2]).rename(tmp_path / names[0])
+    (tmp_path / "away").rename(tmp_path / names[2])
+    assert output.place(tmp_path, "street", job).folder.name == "v002"
 
 
 def test_a_sequence_looks_at_the_frames_of_the_job_alone(tmp_path):

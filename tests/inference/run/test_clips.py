@@ -350,7 +350,7 @@ def test_what_depth_json_says(worker, clip, tmp_path):
         "schema_version", "source", "first_frame", "last_frame", "width", "height", "quantity", "unit", "confidence",
         "shots", "estimator", "parameters", "seed", "weights", "versions", "seconds", "fingerprint",
         "size", "processing_size", "full_size", "cuts", "focal_length", "camera", "refinement",
-        "plate_files",
+        "plate_files", "other_files",
     }  # fmt: skip
     settings = (facts["size"], facts["full_size"], facts["cuts"], facts["focal_length"])
     assert settings == (None, False, "auto", None)
@@ -360,7 +360,9 @@ def test_what_depth_json_says(worker, clip, tmp_path):
     assert facts["plate_files"] == {
         "size": sum(path.stat().st_size for path in files),
         "written": max(path.stat().st_mtime_ns for path in files),
+        "order": sum(place * path.stat().st_size for place, path in enumerate(sorted(files), 1)),
     }
+    assert facts["other_files"] is None
     assert facts["schema_version"] == 3 and facts["seed"] == 7 and facts["seconds"] > 0
     assert (facts["first_frame"], facts["last_frame"]) == (1002, 1005)
     assert set(facts["source"]) == {

@@ -1,5 +1,6 @@
 """Exports, written and read back by the libraries of other programs."""
 
+import contextlib
 import errno
 import json
 import threading
@@ -491,6 +492,61 @@ def test_a_finished_export_is_not_written_again(depth, tmp_path):
     (tmp_path / "street_depth.1002.png").unlink()
     run(depth, tmp_path, "png", full_size=False)
     assert (tmp_path / "street_depth.1002.png").exists()
+
+
+@pytest.mark.parametrize("kind", ["exr", "png", "movie", "ply"])
+def test_depth_that_is_replaced_meanwhile_ends_the_export(tmp_path, kind):
+    """Its record goes before its first map is replaced: what was written before is of the old depth alone."""
+    depth, out = make(tmp_path), tmp_path / "out"
+    looks = []
+
+    def check():
+        looks.append(None)
+        if len(looks) == 3:
+            (depth / "depth.json").unlink()
+            write_map(depth / disparity_name(1003), np.full(MAP[::-1], 0.1, np.float32))
+
+    with pytest.raises(Failure, match="was replaced while it was exported"):
+        run(depth, out, kind, check=check)
+    made = {path.name for path in out.glob("*") if path.suffix != ".json"}
+    assert not any("1003" in name or "1004" in name or name.endswith(".mp4") for name in made)
+
+
+def of_a_map(tmp_path):
+    write_map(tmp_path / "depth" / disparity_name(1002), np.full(MAP[::-1], 0.1, np.float32))
+
+
+def of_the_plate(tmp_path):
+    cv2.imwrite(
+        str(tmp_path / "plate" / "street.1002.png"), np.random.default_rng(0).integers(0, 255, (*PLATE[::-1], 3))
+    )
+
+
+def of_a_matte(tmp_path):
+    cv2.imwrite(str(tmp_path / "mattes" / "m.1002.png"), np.full(PLATE[::-1], 90, np.uint8))
+
+
+@pytest.mark.parametrize("change", [of_a_map, of_the_plate, of_a_matte])
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_files_of_what_has_changed_since_are_not_gone_on_with(tmp_path, change, is_whole):
+    depth, out = make(tmp_path), tmp_path / "out"
+    mattes = make_mattes(tmp_path / "mattes", 8)
+    looks = []
+
+    def check():
+        looks.append(None)
+        if len(looks) > 3 and not is_whole:
+            raise Cancelled
+
+    with contextlib.nullcontext() if is_whole else pytest.raises(Cancelled):
+        run(depth, out, "exr", mattes=str(mattes), check=check)
+    change(tmp_path)
+    with pytest.raises(Failure, match="is of this export before files that it reads changed"):
+        run(depth, out, "exr", mattes=str(mattes))
+    run(depth, out, "exr", mattes=str(mattes), overwrite=True)
+    run(depth, tmp_path / "fresh", "exr", mattes=str(mattes))
+    exrs = [{path.name: path.read_bytes() for path in each.glob("*.exr")} for each in (out, tmp_path / "fresh")]
+    assert exrs[0] == exrs[1]
 
 
 def test_what_a_killed_run_left_is_cleared(depth, tmp_path):

@@ -1,12 +1,16 @@
 """Estimators in stages: what a run with given parameters needs, and depth sequences that it takes up."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from inference.contract import depth_sequence, exit_codes
+from inference.contract.job import Source
 from inference.media.exr import read_map
+from inference.media.source import describe
+from inference.run import checks
 
 
 @pytest.fixture
@@ -97,6 +101,29 @@ def test_a_run_goes_on_only_with_the_same_depth_sequence(weights, worker, staged
     done = staged(clip, output, *arguments, "--events")
     assert done.returncode == 0 and "from the beginning" in done.stdout
     assert np.allclose(maps(output), maps(given).mean((1, 2))[:, None, None] + 1, atol=1e-6)
+
+
+def test_depth_of_another_clip_or_of_the_clip_before_it_changed_is_said(given, clip, tmp_path):
+    """What a scene names stays named when another clip is shown."""
+    sequence, source = depth_sequence.load(given), describe(clip)
+    made = depth_sequence.read(given)
+
+    def said(of, **facts):
+        depth_sequence.save(replace(sequence, **facts), given)
+        heard = []
+        checks.warn_of_other_clip(str(given), of, heard.append)
+        return [event.message for event in heard]
+
+    assert not said(source) and not said(source, plate_files=None)
+    assert not said(source, source=replace(sequence.source, path=str(tmp_path / "elsewhere")))
+    names = tuple(f"avenue.{name.split('.')[-2]}.png" for name in source.files)
+    (message,) = said(replace(source, files=names))
+    assert f"is of {sequence.source.files[0]}, and this clip is avenue.1001.png" in message
+    movie = Source(kind="movie", path=str(tmp_path / "street.mov"), fps=24.0)
+    (message,) = said(replace(movie, fps=48.0), source=movie)
+    assert "is of 24 frames/s, and this clip has 48" in message
+    (message,) = said(source, plate_files=replace(made.plate_files, size=1))
+    assert "was estimated before the clip changed" in message
 
 
 def test_what_is_no_depth_sequence_is_refused_before_anything_else(staged, given, clip, tmp_path):

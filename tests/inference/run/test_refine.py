@@ -1,6 +1,7 @@
 """Depth sequences refined: what is written, what stays, and runs that end early."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,12 +14,13 @@ import pytest
 
 from inference.commands.main import main
 from inference.common.failures import Cancelled, ClipError, Failure
-from inference.contract import depth_sequence, events, exit_codes
+from inference.contract import depth_sequence, events, exit_codes, plate_files
 from inference.contract.camera import Camera, Pose
 from inference.contract.depth_sequence import DepthSequence, Range, Shot, confidence_name, disparity_name
 from inference.contract.job import Source
 from inference.contract.refinement import Refinement
 from inference.media.exr import read_map, write_map
+from inference.run import refine as refining
 from inference.run import stop
 from inference.run.refine import refine
 
@@ -209,6 +211,113 @@ def test_other_settings_begin_again(depth, tmp_path):
     found, heard = run(depth, folder, smooth=0)
     assert any("different job" in event.message for event in heard if isinstance(event, events.Warning))
     assert found.refinement["smooth"] == 0
+
+
+def make_sky(folder, rows):
+    folder.mkdir(exist_ok=True)
+    for number in FRAMES:
+        image = np.zeros((PLATE[1], PLATE[0]), np.uint8)
+        image[:rows] = 255
+        cv2.imwrite(str(folder / f"sky.{number}.png"), image)
+
+
+def painted_anew(tmp_path, depth):
+    make_sky(tmp_path / "sky", 30)
+
+
+def map_replaced(tmp_path, depth):
+    write_map(depth / disparity_name(1001), np.full(MAP[::-1], NEAR, np.float32))
+
+
+@pytest.mark.parametrize("change", [painted_anew, map_replaced])
+def test_a_run_does_not_go_on_with_what_was_made_of_other_mattes_or_maps(tmp_path, change):
+    depth, folder, sky = make(tmp_path), tmp_path / "out", tmp_path / "sky"
+    make_sky(sky, 4)
+    settings = {"sky": True, "sky_mattes": str(sky), "smooth": 0}
+    with pytest.raises(Cancelled):
+        run(depth, folder, cancelled=lambda: len(list(folder.glob("disparity.*"))) >= 3, **settings)
+    change(tmp_path, depth)
+    _, heard = run(depth, folder, **settings)
+    assert any("different job" in event.message for event in heard if isinstance(event, events.Warning))
+    run(depth, tmp_path / "fresh", **settings)
+    assert maps(folder) == maps(tmp_path / "fresh")
+
+
+@pytest.mark.parametrize("change", [painted_anew, map_replaced])
+def test_a_finished_result_of_other_mattes_or_maps_is_not_praised(tmp_path, change):
+    depth, settings = make(tmp_path), {"sky": True, "sky_mattes": str(tmp_path / "sky"), "smooth": 0}
+    make_sky(tmp_path / "sky", 4)
+    run(depth, tmp_path / "out", **settings)
+    with pytest.raises(Failure, match="the finished result of the same job"):
+        run(depth, tmp_path / "out", **settings)
+    change(tmp_path, depth)
+    with pytest.raises(Failure, match="for other files: they have changed since"):
+        run(depth, tmp_path / "out", **settings)
+
+
+@pytest.mark.parametrize("change", [painted_anew, map_replaced])
+def test_what_changes_while_it_is_read_ends_the_run(tmp_path, change):
+    depth, folder = make(tmp_path), tmp_path / "out"
+    make_sky(tmp_path / "sky", 4)
+    changed = []
+
+    def check():
+        if len(list(folder.glob("disparity.*"))) >= 3 and not changed:
+            changed.append(change(tmp_path, depth))
+        return False
+
+    with pytest.raises(Failure, match="changed while it was worked on"):
+        run(depth, folder, cancelled=check, sky=True, sky_mattes=str(tmp_path / "sky"), smooth=0)
+    assert changed and not folder.exists()
+
+
+def test_depth_that_is_replaced_as_the_run_begins_is_not_mixed_with_the_new(tmp_path, monkeypatch):
+    depth = make(tmp_path)
+    opening = refining.open_clip
+
+    def replaced(*given):
+        made = depth_sequence.load(depth)
+        spread = Range(minimum=2.0, maximum=10.0, p1=2.5, p99=10.0)
+        depth_sequence.save(replace(made, shots=(replace(made.shots[0], range=spread),)), depth)
+        return opening(*given)
+
+    monkeypatch.setattr(refining, "open_clip", replaced)
+    with pytest.raises(Failure, match="was replaced just now"):
+        run(depth, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_plate_that_is_another_than_the_depth_is_of_is_said(tmp_path):
+    depth = make(tmp_path)
+    made = depth_sequence.load(depth)
+    of = plate_files.look(made.source, *FRAMES[:: len(FRAMES) - 1])
+    depth_sequence.save(replace(made, plate_files=of), depth)
+
+    def warned(name, **settings):
+        _, heard = run(depth, tmp_path / name, smooth=0, **settings)
+        return any(
+            "not the file that the depth was estimated from" in e.message for e in heard if hasattr(e, "message")
+        )
+
+    assert not warned("as it was")
+    copied = tmp_path / "copied"
+    shutil.copytree(tmp_path / "plate", copied, copy_function=shutil.copyfile)
+    assert not warned("a copy", plate=replace(made.source, path=str(copied)))
+    names = sorted((tmp_path / "plate").iterdir())
+    for path, other in zip(names, reversed([path.read_bytes() for path in names])):
+        facts = path.stat()
+        path.write_bytes(other)
+        os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    assert warned("in another order")
+
+
+def test_a_size_that_takes_more_memory_than_is_free_is_declined(depth, tmp_path, monkeypatch):
+    monkeypatch.setattr(refining, "free_bytes", lambda: 8_000_000_000)
+    with pytest.raises(
+        Failure, match=r"Refining at 16384x12288 .* takes 12\.9 GB of memory, and 8\.0 GB are free"
+    ) as much:
+        run(depth, tmp_path / "out", size=16384)
+    assert much.value.event().code == exit_codes.USAGE and not (tmp_path / "out").exists()
 
 
 def test_a_finished_result_and_the_depth_itself_are_not_written_over(depth, refined, tmp_path):
