@@ -31,6 +31,8 @@ class FATHOM_PG_fit(bpy.types.PropertyGroup):
     job: bpy.props.StringProperty(name="Job", description="Fingerprint of the job whose depth was fitted")
     first_frame: bpy.props.IntProperty(name="First Frame", description="First source frame of the shot")
     last_frame: bpy.props.IntProperty(name="Last Frame", description="Last source frame of the shot")
+    far: bpy.props.FloatProperty(name="Far", description="1 % percentile of the disparity that was fitted")
+    near: bpy.props.FloatProperty(name="Near", description="99 % percentile of it; 0 and 0 are not known")
     clip: bpy.props.PointerProperty(type=bpy.types.MovieClip, name="Clip", description="The clip with the solve")
     keys: bpy.props.CollectionProperty(type=FATHOM_PG_fit_key, name="Keys")
     tracks: bpy.props.CollectionProperty(type=FATHOM_PG_fit_track, name="Tracks")

@@ -283,6 +283,8 @@ def _write(entry: bpy.types.PropertyGroup, found: CameraFit, clip: bpy.types.Mov
     item.job, item.clip = readable(job), clip
     item.is_undistorted = found.fit.is_undistorted
     item.first_frame, item.last_frame = found.shot.first_frame, found.shot.last_frame
+    if found.shot.range is not None:
+        item.far, item.near = found.shot.range.p1, found.shot.range.p99
     item.residual, item.notes = found.tracks.residual, readable("; ".join(found.notes))
     for frame, scale, shift in found.fit.keys:
         key = item.keys.add()

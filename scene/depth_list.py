@@ -385,10 +385,21 @@ def _fits(item: bpy.types.PropertyGroup, depth: Depth) -> tuple[Fit, ...]:
         keys = tuple((key.frame, key.scale, key.shift) for key in each.keys)
         is_whole = bool(keys) and all(math.isfinite(scale + shift) and scale > 0 for _, scale, shift in keys)
         is_in_order = all(before[0] < after[0] for before, after in pairwise(keys))
-        if is_whole and is_in_order and each.job == depth.sequence.fingerprint:
+        if is_whole and is_in_order and each.job == depth.sequence.fingerprint and _has_its_values(each, depth):
             clip = each.clip.name if each.clip is not None else ""
             found.append(Fit(first_frame=each.first_frame, clip=clip, keys=keys, is_undistorted=each.is_undistorted))
     return tuple(found)
+
+
+def _has_its_values(fit: bpy.types.PropertyGroup, depth: Depth) -> bool:
+    """Whether a shot's disparity has the range that was fitted: the same job, done again in the same folder with other
+    weights or after the clip changed, may have other units.
+    """
+    if not (fit.far or fit.near):  # of an earlier version
+        return True
+    ranges = [shot.range for shot in depth.sequence.done_shots if shot.first_frame == fit.first_frame]
+    pairs = [(fit.far, found.p1) for found in ranges if found] + [(fit.near, found.p99) for found in ranges if found]
+    return all(math.isclose(before, now, rel_tol=1e-5, abs_tol=1e-30) for before, now in pairs)
 
 
 def _lacks(item: bpy.types.PropertyGroup, path: str) -> bool:

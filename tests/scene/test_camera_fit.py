@@ -1,10 +1,14 @@
 """Depth fitted to a camera solve: its distances are the solve's, in all that is built, or it is declined."""
 
+from dataclasses import replace
+
 import bpy
 import depth_maker
 import numpy as np
 import pytest
 import room_maker
+from bl_ext.dev.fathom.inference.contract import depth_sequence
+from bl_ext.dev.fathom.inference.contract.depth_sequence import Range
 from bl_ext.dev.fathom.scene import camera as cameras
 from bl_ext.dev.fathom.scene import camera_fit, depth_list, nodes, solved_tracks
 from bl_ext.dev.fathom.scene import depth as depths
@@ -258,6 +262,22 @@ def test_depth_of_another_estimate_in_the_same_folder_has_no_fit(tmp_path, empty
     empty_file.fathom.depths[0].fits[0].job = depth.sequence.fingerprint
     empty_file.fathom.depths[0].fits[0].keys[0].scale = float("nan")  # somebody else's file
     assert depth_list.load(empty_file).fits == ()
+
+
+def test_depth_of_the_same_job_done_again_in_the_same_folder_has_no_fit_where_its_values_are_others(
+    tmp_path, empty_file
+):
+    """As with newer weights, or after the clip was rendered again: the fit's scale is in the first one's units."""
+    folder, clip = room_maker.make(tmp_path, Room(), quantity="relative_disparity", values=relative)
+    depth, shot = listed(folder, empty_file)
+    camera_fit.fit_to_solve(depth, shot, clip, scene=empty_file)
+    made = depth_sequence.load(folder)
+    depth_sequence.save(replace(made, seconds=99.0), folder)
+    assert depth_list.load(empty_file).fit_of(shot) is not None, "the same values"
+    values = shot.range
+    twice = Range(minimum=2 * values.minimum, maximum=2 * values.maximum, p1=2 * values.p1, p99=2 * values.p99)
+    depth_sequence.save(replace(made, shots=(replace(made.shots[0], range=twice),)), folder)
+    assert depth_list.load(empty_file).fit_of(shot) is None
 
 
 def test_a_plate_that_was_undistorted(tmp_path, empty_file):
