@@ -150,6 +150,14 @@ def is_folder(path: str | Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112  as above
 
 
+def is_same_folder(one: Path, other: Path) -> bool:
+    """Whether two paths name one folder, also by links, mounts, and letters of another case where the disk has one."""
+    try:
+        return one.samefile(other)
+    except OSError:  # one does not exist
+        return one.resolve() == other.resolve()
+
+
 def find_program(name: str, *places: str | Path, on_windows: bool = os.name == "nt") -> str | None:
     """The path of a program in some folders, or else one of the PATH; None where there is none.
 

@@ -11,13 +11,13 @@ from typing import Any, Protocol
 
 from ..common import devices
 from ..common.failures import ClipError, Failure
-from ..contract import depth_sequence, events, exit_codes, numbering, plate_files, records
+from ..contract import depth_sequence, events, exit_codes, made_mattes, numbering, plate_files, records
 from ..contract.camera import Camera
 from ..contract.catalogue import Parameter
 from ..contract.depth_sequence import DepthSequence, DepthSequenceError
 from ..contract.hints import setting
 from ..contract.job import Job, Source
-from ..contract.untrusted import read_bytes
+from ..contract.untrusted import is_same_folder, read_bytes
 from ..estimators import requirements
 from ..estimators.base import EstimatorInfo
 from ..media.clip import Clip
@@ -124,7 +124,7 @@ def input_sequences(info: EstimatorInfo, parameters: dict[str, Any], folder: Pat
             found[parameter.name] = hashlib.sha256(read_bytes(Path(named) / depth_sequence.SIDECAR)).hexdigest()
         except DepthSequenceError as error:
             raise Failure(exit_codes.USAGE, f"{setting(parameter.name)} is not a depth sequence: {error}") from error
-        if Path(named).resolve() == folder.resolve():
+        if is_same_folder(Path(named), folder):
             raise Failure(
                 exit_codes.BAD_OUTPUT,
                 f"The result would overwrite {named}, the depth sequence set by {setting(parameter.name)}.",
@@ -172,6 +172,21 @@ def warn_of_other_clip(named: str, source: Source, emit: Callable[[events.Event]
         what = f"is of {theirs.fps:g} frames/s, and this clip has {source.fps:g}: choose depth of this clip"
     if what is not None:
         emit(events.Warning(message=f"The depth in {named} {what}, if they do not show the same."))
+
+
+def warn_of_other_mattes(folder: str, source: Source, emit: Callable[[events.Event], None]) -> None:
+    """Warn before the work if mattes that Fathom made are of the clip as it was, or of another."""
+    made = made_mattes.made(Path(folder))
+    if made is None or made.plate_files is None:
+        return
+    plate, other = Path(source.path).absolute(), Path(made.plate)
+    what = None
+    if plate.name != other.name:
+        what = f"are of {other.name}, and this clip is {plate.name}: make mattes of this clip"
+    elif plate == other and made.plate_files.are_others(plate_files.look(source, made.first_frame, made.last_frame)):
+        what = "were made before the clip changed: make them again"
+    if what is not None:
+        emit(events.Warning(message=f"The mattes in {folder} {what}, if they do not show the same."))
 
 
 def _is_alike(rate: float | None, other: float | None) -> bool:

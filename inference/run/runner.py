@@ -145,6 +145,7 @@ def opened(
         size = processing_size.working_size(clip.width, clip.height, job.size or info.default_size, info.size_multiple)
         if job.mattes:
             mattes(job.mattes, first, last, size)  # raises an error for missing mattes before any work is done
+            checks.warn_of_other_mattes(job.mattes, source, emit)
         read = inputs.Inputs(job, noted, first=first, last=last, sequences=[str(parameters[name]) for name in given])
         plate = (clip.width, clip.height)
         if provenance is None:

@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.contract import untrusted
-from inference.contract.untrusted import RecordError, escaped, in_a_line, read_bytes, read_text, readable
+from inference.contract.untrusted import (
+    RecordError,
+    escaped,
+    in_a_line,
+    is_same_folder,
+    read_bytes,
+    read_text,
+    readable,
+)
 
 
 @given(st.text(st.characters(codec=None, exclude_categories=[])))
@@ -52,6 +60,16 @@ def test_links_that_lead_nowhere_are_files_that_are_not_there(tmp_path):
     for name in ("zero\0byte", "half\ud800letter"):
         with pytest.raises((RecordError, OSError)):
             read_text(tmp_path / name)
+
+
+def test_a_folder_is_the_same_by_whatever_name(tmp_path):
+    one, other, link = tmp_path / "one", tmp_path / "other", tmp_path / "link"
+    one.mkdir()
+    other.mkdir()
+    link.symlink_to(one)
+    assert is_same_folder(one, link) and is_same_folder(one, other / ".." / "one")
+    assert not is_same_folder(one, other) and not is_same_folder(one, tmp_path / "none")
+    assert is_same_folder(tmp_path / "none", other / ".." / "none")
 
 
 def test_a_file_is_read_up_to_its_bound(tmp_path):

@@ -2,12 +2,14 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from inference.contract import depth_sequence, exit_codes
+from inference.contract import depth_sequence, exit_codes, plate_files, records
 from inference.contract.job import Source
+from inference.contract.made_mattes import MadeMattes
 from inference.media.exr import read_map
 from inference.media.source import describe
 from inference.run import checks
@@ -124,6 +126,37 @@ def test_depth_of_another_clip_or_of_the_clip_before_it_changed_is_said(given, c
     assert "is of 24 frames/s, and this clip has 48" in message
     (message,) = said(source, plate_files=replace(made.plate_files, size=1))
     assert "was estimated before the clip changed" in message
+
+
+def test_mattes_of_another_clip_or_of_the_clip_before_it_changed_are_said(clip, tmp_path):
+    source = describe(clip)
+    (tmp_path / "matte.1001.exr").touch()
+
+    def said(of, **facts):
+        record = MadeMattes(
+            fingerprint="made",
+            plate=source.path,
+            first_frame=1001,
+            last_frame=1001,
+            network="network",
+            sha256="0" * 64,
+            plate_files=plate_files.look(source, 1001, 1001),
+        )
+        (tmp_path / "mattes.json").write_text(records.dumps(replace(record, **facts)))
+        heard = []
+        checks.warn_of_other_mattes(str(tmp_path), of, heard.append)
+        return [event.message for event in heard]
+
+    assert not said(source) and not said(source, plate_files=None)
+    assert not said(source, plate=f"/elsewhere/{Path(source.path).name}")
+    (message,) = said(source, plate_files=replace(plate_files.look(source, 1001, 1001), size=1))
+    assert "were made before the clip changed" in message
+    (message,) = said(source, plate="/clips/avenue.mov")
+    assert f"are of avenue.mov, and this clip is {Path(source.path).name}" in message
+    (tmp_path / "mattes.json").write_text("{}")
+    heard = []
+    checks.warn_of_other_mattes(str(tmp_path), source, heard.append)
+    assert not heard
 
 
 def test_what_is_no_depth_sequence_is_refused_before_anything_else(staged, given, clip, tmp_path):
