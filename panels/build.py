@@ -50,6 +50,10 @@ class Depths(parts.Sidebar):
         found = missing_files.of_entry(item)
         _draw_missing(layout, found.depth, "fathom.relink_depth", width=width)
         _draw_missing(layout, found.plate, "fathom.find_plate", width=width)
+        if found.changed is not None:
+            box = layout.box()
+            box.alert = True
+            parts.draw_text(box, found.changed, icon="ERROR", width=width)
         if found.unseen is not None:
             parts.draw_text(layout, found.unseen, icon="INFO", width=width)
             layout.operator("fathom.check_files", icon="VIEWZOOM")

@@ -207,6 +207,11 @@ def distances(depth: Depth, shot: Shot) -> Distances:
     return Distances(p1=p1, p99=p99, near=nearest, far=far_limit / 4.0, near_limit=0.1 * nearest, far_limit=far_limit)
 
 
+def percentiles(shot: Shot) -> list[float]:
+    """What is noted of a shot's disparity (`tags.VALUES`) in what is built of it: another estimate has others."""
+    return [0.0, 0.0] if shot.range is None else [shot.range.p1, shot.range.p99]
+
+
 def load(folder: str | Path, *, frame_offset: int = 0) -> Depth:
     """Load a finished depth sequence, from any place on any machine.
 

@@ -11,7 +11,7 @@ import bpy
 from ..inference.contract.depth_sequence import Shot
 from . import distance_nodes, lookup, nodes, standing, tags
 from .camera import DISTORTION, follow_lens, hang, is_lost
-from .depth import Depth, disparity_image, distances
+from .depth import Depth, disparity_image, distances, percentiles
 from .lens_map import lens_map
 
 _OPEN = 2**24
@@ -66,6 +66,7 @@ def place(
         nodes.set_modifier_input(modifier, name, value)
     _set_starts(placed, modifier, _distances(depth, shot) | (starts or {}), keep=earlier.keys() if made else None)
     _fill_in(modifier, depth, shot, camera)
+    placed[tags.VALUES] = percentiles(shot)
     return placed, modifier, made and not earlier
 
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import bpy
+import numpy as np
 
 from ..inference.contract.untrusted import is_folder, is_there
 from . import current_run, depth_list, places, tags
 from . import depth as depth_module
-from .depth import DepthError
+from .depth import Depth, DepthError, percentiles
 from .depth_list import EntryKey
 from .disk_status import Seen
 from .plate import PlateError, may_look, require_plate
@@ -25,12 +26,14 @@ from .versions import HEARS_CHANGES
 class Missing:
     """What is missing of a depth of a list: one sentence each, None where nothing is missing.
 
-    `unseen` says what was not looked at, since the artist has not asked for it: see `places`.
+    `unseen` says what was not looked at, since the artist has not asked for it: see `places`. `changed` says that all
+    is there, and is of another estimate than what was built.
     """
 
     depth: str | None = None
     plate: str | None = None
     unseen: str | None = None
+    changed: str | None = None
 
     def __iter__(self):
         return (sentence for sentence in (self.depth, self.plate) if sentence is not None)
@@ -90,7 +93,7 @@ def of_file(*, only_built: bool = False) -> list[str]:
     for item in depth_list.entries():
         its_own = by_job.get(item.job, [])
         found = Missing() if only_built and not its_own else _look(item)
-        sentences.update(dict.fromkeys(found))
+        sentences.update(dict.fromkeys((*found, *([found.changed] if found.changed else []))))
         if found.depth or found.plate:
             named.update(its_own)
     for image in built:
@@ -136,8 +139,28 @@ def _look(item: bpy.types.PropertyGroup) -> Missing:
     try:
         require_plate(depth)
     except PlateError as problem:
-        return Missing(plate=str(problem))
-    return Missing()
+        return Missing(plate=str(problem), changed=_changed(depth))
+    return Missing(changed=_changed(depth))
+
+
+def _changed(depth: Depth) -> str | None:
+    """That what was built is of an earlier estimate in the folder of a depth; None where it is of this one."""
+    image = depth_module.find_disparity_image(depth)
+    names = []
+    for thing in (*bpy.data.objects, *bpy.data.node_groups) if image is not None else ():
+        before = tags.numbers(thing, tags.VALUES, 2)
+        if before is None or thing.library is not None or not thing.users or thing.get(tags.DEPTH) != image:
+            continue
+        shots = (shot for shot in depth.sequence.done_shots if shot.first_frame == thing.get(tags.SHOT))
+        if not all(np.allclose(before, percentiles(shot), rtol=1e-5, atol=0) for shot in shots):
+            names.append(thing.name)
+    if not names:
+        return None
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return (
+        f"The depth of {depth.name} was estimated again in its folder, with other values, since {names[0]}{more} was "
+        "built: build it again."
+    )
 
 
 def _of_image(image: bpy.types.Image) -> list[str]:

@@ -30,7 +30,7 @@ from ..inference.contract.untrusted import readable
 Datablock = TypeVar("Datablock", bound=bpy.types.ID)
 
 KIND, DEPTH, SHOT, JOB = "fathom_kind", "fathom_depth", "fathom_shot", "fathom_job"
-STARTS, SIZE = "fathom_starts", "fathom_size"
+STARTS, SIZE, VALUES = "fathom_starts", "fathom_size", "fathom_values"
 
 
 def tag(datablock: Datablock, kind: str, *, image: bpy.types.Image | None = None, shot: int | None = None) -> Datablock:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bpy
 
 from ...inference.contract.depth_sequence import Quantity, Shot
-from .. import distance_nodes, lookup, memory, nodes
+from .. import distance_nodes, lookup, memory, nodes, tags
 from ..depth import (
     Depth,
     DepthError,
@@ -13,6 +13,7 @@ from ..depth import (
     confidence_image,
     disparity_image,
     distances,
+    percentiles,
     set_where_new,
     show_frames,
 )
@@ -65,6 +66,7 @@ def depth_group(depth: Depth, shot: Shot) -> bpy.types.NodeTree:
 
     name, kind = depth.label("Fathom Depth", shot), f"{KIND}/{_constants(depth, shot, start)}"
     tree = lookup.node_group(kind, name, "CompositorNodeTree", build, image=image, shot=shot.first_frame)
+    tree[tags.VALUES] = percentiles(shot)
     _set_frames(tree, depth, shot)
     return tree
 

@@ -5,12 +5,15 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 
 import bpy
 import compositor
 import depth_maker
 import numpy as np
 import pytest
+from bl_ext.dev.fathom.inference.contract import depth_sequence
+from bl_ext.dev.fathom.inference.contract.depth_sequence import Range
 from bl_ext.dev.fathom.scene import camera as cameras
 from bl_ext.dev.fathom.scene import compositing, depth_list, disk_status, missing_files
 from bl_ext.dev.fathom.scene import depth as depths
@@ -201,6 +204,31 @@ def test_files_that_come_back_are_read_again(tmp_path, empty_file):
     shutil.move(tmp_path / "elsewhere", folder)
     assert missing_files.of_file() == []
     assert shown(scene, [mesh], 2)[0] > 0
+
+
+@pytest.mark.parametrize("quantity", ["inverse_depth", "relative_disparity"])
+def test_what_was_built_of_an_earlier_estimate_in_the_same_folder_is_said(tmp_path, empty_file, quantity):
+    """Blender shows the new maps by the old percentiles, at distances that are nobody's, until it is built again."""
+    folder = depth_maker.make(tmp_path, camera=filmed, quantity=quantity)
+    scene = listed(folder)
+    before = depth_list.load(scene)
+    compositing.add_fog(scene, before, before.done_shots[0])
+    assert missing_files.of_file() == []
+    made = depth_sequence.load(folder)
+    (shot,) = made.shots
+    values = (2 * each for each in (shot.range.minimum, shot.range.maximum, shot.range.p1, shot.range.p99))
+    twice = Range(**dict(zip(("minimum", "maximum", "p1", "p99"), values)))
+    depth_sequence.save(replace(made, shots=(replace(shot, range=twice),)), folder)
+    (sentence,) = missing_files.of_file()
+    assert "was estimated again in its folder, with other values, since" in sentence
+    assert "Mesh and 1 more was built: build it again" in sentence
+    depth = depth_list.load(scene)
+    eye = cameras.build_camera(depth, depth.done_shots[0], scene=scene)
+    for thing in [each for each in scene.objects if each.get("fathom_kind") in ("mesh", "fog")]:
+        build = meshes.build_mesh if thing["fathom_kind"] == "mesh" else fogs.build_fog
+        build(depth, depth.done_shots[0], eye)
+    compositing.add_fog(scene, depth, depth.done_shots[0])
+    assert missing_files.of_file() == []
 
 
 def test_asking_for_every_drawing_looks_seldom(tmp_path, empty_file, monkeypatch):
