@@ -34,6 +34,7 @@ class FATHOM_PG_fit(bpy.types.PropertyGroup):
     far: bpy.props.FloatProperty(name="Far", description="1 % percentile of the disparity that was fitted")
     near: bpy.props.FloatProperty(name="Near", description="99 % percentile of it; 0 and 0 are not known")
     clip: bpy.props.PointerProperty(type=bpy.types.MovieClip, name="Clip", description="The clip with the solve")
+    solve: bpy.props.StringProperty(name="Solve", description="What tells the solve from the clip's next one")
     keys: bpy.props.CollectionProperty(type=FATHOM_PG_fit_key, name="Keys")
     tracks: bpy.props.CollectionProperty(type=FATHOM_PG_fit_track, name="Tracks")
     is_undistorted: bpy.props.BoolProperty(

@@ -27,7 +27,7 @@ from .mesh import build_mesh
 from .plate import plate_size
 from .problems import Problem
 from .solved_camera import lens_of_clip
-from .solved_tracks import Solve, SolvedTrack, camera_object, read_solve
+from .solved_tracks import Solve, SolvedTrack, camera_object, read_solve, signature
 from .track_fit import FEWEST, Samples, TrackFit
 
 _LEAST_ERROR, _ERRORS = 1.0, 3.0
@@ -280,7 +280,7 @@ def _write(entry: bpy.types.PropertyGroup, found: CameraFit, clip: bpy.types.Mov
     for index in reversed([i for i, each in enumerate(entry.fits) if each.first_frame == found.shot.first_frame]):
         entry.fits.remove(index)
     item = entry.fits.add()
-    item.job, item.clip = readable(job), clip
+    item.job, item.clip, item.solve = readable(job), clip, signature(clip)
     item.is_undistorted = found.fit.is_undistorted
     item.first_frame, item.last_frame = found.shot.first_frame, found.shot.last_frame
     if found.shot.range is not None:

@@ -42,12 +42,15 @@ class Fit:
         In frame order, with a scale above 0: linear in between, held before and after.
     is_undistorted : bool
         Whether the depth is of images whose lens distortion was taken out.
+    solve : str
+        `solved_tracks.signature` of the solve; empty: unknown.
     """
 
     first_frame: int
     clip: str
     keys: tuple[tuple[int, float, float], ...]
     is_undistorted: bool = False
+    solve: str = ""
 
     @property
     def middle(self) -> tuple[float, float]:

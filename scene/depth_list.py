@@ -387,7 +387,8 @@ def _fits(item: bpy.types.PropertyGroup, depth: Depth) -> tuple[Fit, ...]:
         is_in_order = all(before[0] < after[0] for before, after in pairwise(keys))
         if is_whole and is_in_order and each.job == depth.sequence.fingerprint and _has_its_values(each, depth):
             clip = each.clip.name if each.clip is not None else ""
-            found.append(Fit(first_frame=each.first_frame, clip=clip, keys=keys, is_undistorted=each.is_undistorted))
+            how = {"is_undistorted": each.is_undistorted, "solve": each.solve}
+            found.append(Fit(first_frame=each.first_frame, clip=clip, keys=keys, **how))
     return tuple(found)
 
 

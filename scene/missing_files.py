@@ -12,7 +12,7 @@ import bpy
 import numpy as np
 
 from ..inference.contract.untrusted import is_folder, is_there
-from . import current_run, depth_list, places, tags
+from . import current_run, depth_list, places, standing, tags
 from . import depth as depth_module
 from .depth import Depth, DepthError, percentiles
 from .depth_list import EntryKey
@@ -144,7 +144,9 @@ def _look(item: bpy.types.PropertyGroup) -> Missing:
 
 
 def _changed(depth: Depth) -> str | None:
-    """That what was built is of an earlier estimate in the folder of a depth; None where it is of this one."""
+    """That what was built is of an earlier estimate in the folder of a depth, or its distances are those of an earlier
+    solve; None where all is as it was.
+    """
     image = depth_module.find_disparity_image(depth)
     names = []
     for thing in (*bpy.data.objects, *bpy.data.node_groups) if image is not None else ():
@@ -155,7 +157,8 @@ def _changed(depth: Depth) -> str | None:
         if not all(np.allclose(before, percentiles(shot), rtol=1e-5, atol=0) for shot in shots):
             names.append(thing.name)
     if not names:
-        return None
+        built = depth.sequence.done_shots if image is not None and image.users else ()
+        return next((why for why in (standing.solved_since(depth, shot) for shot in built) if why is not None), None)
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
     return (
         f"The depth of {depth.name} was estimated again in its folder, with other values, since {names[0]}{more} was "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import bpy
@@ -69,6 +70,14 @@ def read_solve(clip: bpy.types.MovieClip) -> Solve:
     tracks = (track for track in found if np.all(np.isfinite(track.point)) and np.isfinite(track.error))
     settings = clip.tracking.settings
     return Solve(clip=clip.name, poses=poses, tracks=tuple(tracks), is_tripod=settings.use_tripod_solver)
+
+
+def signature(clip: bpy.types.MovieClip) -> str:
+    """What tells a clip's camera solve from any other, as the next one of the same clip; empty where it has none."""
+    digest = hashlib.sha256()
+    for camera in camera_object(clip).reconstruction.cameras:
+        digest.update(np.array([camera.frame, *(value for row in camera.matrix for value in row)], "<f4").tobytes())
+    return digest.hexdigest()[:16] if has_solve(clip) else ""
 
 
 def has_solve(clip: bpy.types.MovieClip) -> bool:

@@ -21,8 +21,8 @@ from . import lookup, tags
 from .camera import find_camera, given_focal_length, hang
 from .depth import Depth, distances, find_disparity_image
 from .problems import Problem
-from .solved_camera import lens_of_clip
-from .solved_tracks import Floats, clip_offset, read_solve
+from .solved_camera import VIEW, lens_of_clip
+from .solved_tracks import Floats, camera_object, clip_offset, has_solve, read_solve, signature, source_shift
 
 _LOOKS = 5
 """Frames at which a camera that is moved otherwise than by the solve's constraint is compared with it."""
@@ -30,6 +30,10 @@ _TURN = math.radians(0.3)
 _SHIFT = 0.02
 """How far turns, and places as a share of the path's length, may differ."""
 _SAME_LENS = 0.005
+_FEWEST = 2
+"""Poses that tell one path from another."""
+_STILL = 1e-6
+"""Length of a path, in its own units, that is none."""
 
 
 class Standing(NamedTuple):
@@ -42,12 +46,16 @@ class Standing(NamedTuple):
 def find(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> Standing | None:
     """The scene's camera that a shot's depth belongs under; None where there is none, or the depth is of no solve.
 
-    Problem where the depth is of a solve, but at other frames than the clip, or the camera has another lens.
+    Problem where the depth is of a solve, but of an earlier one, or at other frames than the clip, or the camera has
+    another lens.
     """
     clip = clip_of(depth, shot)
     if clip is None:
         return _given(depth, shot, scene)
     _require_as_filmed(clip, depth)
+    changed = solved_since(depth, shot)
+    if changed is not None:
+        raise Problem(changed)
     return _following(clip, depth, scene)
 
 
@@ -83,6 +91,25 @@ def clip_of(depth: Depth, shot: Shot) -> bpy.types.MovieClip | None:
         return bpy.data.movieclips.get(fit.clip)
     origin = camera.origin if camera is not None else ""
     return bpy.data.movieclips.get(origin.removeprefix("SOLVE ")) if origin.startswith("SOLVE ") else None
+
+
+def solved_since(depth: Depth, shot: Shot) -> str | None:
+    """That the clip whose solve a shot's distances are of was solved again since: a new solve has units of its own.
+
+    None where it was not, or nobody knows.
+    """
+    clip, fit = clip_of(depth, shot), depth.fit_of(shot)
+    if clip is None or not has_solve(clip):
+        return None
+    if fit is not None:
+        is_other = fit.solve not in ("", signature(clip))
+        return f"{clip.name} was solved again since the depth was fitted to it: fit it again." if is_other else None
+    if _is_solves_path(clip, shot):
+        return None
+    return (
+        f"{clip.name} was solved again since the depth of frames {shot.first_frame}-{shot.last_frame} was estimated "
+        "with its solve: estimate it again, or fit it to the solve as it is now."
+    )
 
 
 def lens_of(depth: Depth, shot: Shot, camera: bpy.types.Object) -> Camera | None:
@@ -191,6 +218,26 @@ def _following(clip: bpy.types.MovieClip, depth: Depth, scene: bpy.types.Scene) 
             "that, or press Setup Tracking Scene again."
         )
     return found
+
+
+def _is_solves_path(clip: bpy.types.MovieClip, shot: Shot) -> bool:
+    """Whether the camera path of a shot that was estimated with a clip's solve is that of the solve as it is now."""
+    cameras = camera_object(clip).reconstruction.cameras
+    try:
+        shift = source_shift(clip)
+    except Problem:  # its images have no numbers: `_require_as_filmed` says so
+        return True
+    there = {camera.frame + shift: camera for camera in cameras}
+    own = [pose for pose in (shot.camera.poses if shot.camera is not None else ()) if pose.frame in there]
+    if len(own) < _FEWEST:
+        return True
+    own = [own[i] for i in np.unique(np.linspace(0, len(own) - 1, _LOOKS).astype(int))]
+    path = [np.array(pose.camera_to_world) for pose in own]
+    now = [np.array(there[pose.frame].matrix @ VIEW) for pose in own]
+    if np.ptp([pose[:3, 3] for pose in path], axis=0).max() < _STILL:  # it only turns, and has no unit
+        return True
+    size = similar(path, now)
+    return size is not None and abs(size - 1) < _SHIFT
 
 
 def _follows(camera: bpy.types.Object, clip: bpy.types.MovieClip, scene: bpy.types.Scene) -> bool:

@@ -1,11 +1,24 @@
 """What is built stands under the scene's camera that follows the solve, where the solve's points are."""
 
+from dataclasses import replace
+
 import bpy
 import numpy as np
 import pytest
 import room_maker
+from bl_ext.dev.fathom.inference.contract import depth_sequence
 from bl_ext.dev.fathom.inference.contract.camera import Camera
-from bl_ext.dev.fathom.scene import build, camera_fit, depth_list, lens_map, standing
+from bl_ext.dev.fathom.scene import (
+    build,
+    camera_fit,
+    depth_list,
+    lens_map,
+    missing_files,
+    solved_camera,
+    solved_tracks,
+    source,
+    standing,
+)
 from bl_ext.dev.fathom.scene import camera as cameras
 from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene.problems import Problem
@@ -111,6 +124,54 @@ def test_what_does_not_agree_is_said(tmp_path, empty_file):
     with pytest.raises(Problem, match="are not square"):
         standing.find(depth, shot, empty_file)
     assert not any(thing.type == "MESH" for thing in empty_file.objects)
+
+
+def solve_again(clip, room):
+    """Solve a clip without the tracks' last frames: the longest way of the camera is the unit of Blender's solves."""
+    before = room_maker.unit(clip, room)
+    for track in solved_tracks.camera_object(clip).tracks:
+        for marker in track.markers:
+            marker.mute = marker.frame > 14
+    room_maker.solve(clip, 1, 14)
+    assert abs(room_maker.unit(clip, room) / before - 1) > 0.05
+
+
+def test_a_clip_that_was_solved_again_since_the_fit_is_said(tmp_path, empty_file):
+    """The next solve has a unit of its own: what stands under its camera is too large or too small."""
+    room = Room()
+    folder, clip = room_maker.make(tmp_path, room)
+    camera = room_maker.add_camera(clip, room, empty_file)
+    depth, shot = fitted(folder, clip, empty_file)
+    mesh = of_mesh(build.build({"mesh"}, depth, shot, scene=empty_file))
+    assert missing_files.of_file() == []
+    solve_again(clip, room)
+    sentence = "was solved again since the depth was fitted to it: fit it again"
+    with pytest.raises(Problem, match=sentence):
+        build.build({"mesh"}, depth, shot, scene=empty_file)
+    assert [sentence in each for each in missing_files.of_file()] == [True]
+    camera_fit.fit_to_solve(depth, shot, clip, scene=empty_file)
+    assert missing_files.of_file() == [] and mesh.parent == camera
+    assert standing.find(depth_list.load(empty_file), shot, empty_file) is not None
+
+
+def test_a_clip_that_was_solved_again_since_the_estimate_is_said(tmp_path, empty_file):
+    room = Room()
+    folder, clip = room_maker.make(tmp_path, room)
+    made = depth_sequence.load(folder)
+    given = solved_camera.of_clip(clip, source.from_shown(clip, empty_file)).camera
+    filmed = replace(given.scaled(made.width, made.height), origin=f"SOLVE {clip.name}")
+    depth_sequence.save(replace(made, shots=(replace(made.shots[0], camera=filmed),)), folder)
+    depth = depths.load(folder, frame_offset=-1000)
+    depth_list.remember(empty_file, depth)
+    shot = depth.done_shots[0]
+    assert standing.solved_since(depth, shot) is None
+    build.build({"mesh"}, depth, shot, scene=empty_file)
+    assert missing_files.of_file() == []
+    solve_again(clip, room)
+    sentence = "was solved again since the depth of frames 1001-1020 was estimated with its solve"
+    with pytest.raises(Problem, match=sentence):
+        standing.find(depth, shot, empty_file)
+    assert [sentence in each for each in missing_files.of_file()] == [True]
 
 
 def test_a_camera_that_moves_otherwise_is_none_of_the_solve(tmp_path, empty_file):
