@@ -16,6 +16,11 @@ MODULE = "bl_ext.dev.fathom"
 """The checkout's module name in Blender."""
 
 
+def keep_compiled_code() -> None:
+    """Keep compiled loops for later runs and for all processes of this one: it takes a minute to compile them."""
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / "build" / "numba"))
+
+
 def enable_checkout(inside: Path | None = None) -> None:
     """Enable the checkout as an extension; call it before anything imports bpy.
 
@@ -28,7 +33,7 @@ def enable_checkout(inside: Path | None = None) -> None:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     os.environ["BLENDER_USER_RESOURCES"] = str(folder / "user")
     os.environ["FATHOM_HOME"] = str(folder / "home")
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / "build" / "numba"))  # keep compiled code for later runs
+    keep_compiled_code()
     (folder / "repository").mkdir()
     (folder / "repository" / "fathom").symlink_to(ROOT, target_is_directory=True)
     import bpy

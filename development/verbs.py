@@ -160,7 +160,8 @@ def _pytest_options(arguments: list[str]) -> list[str]:
     # A debugger and uncaptured output need a single process; tests of a file share fixtures, so they stay together.
     if not any(argument.startswith(("-n", "-s", "--pdb", "--numprocesses", "--capture")) for argument in arguments):
         processes = (os.cpu_count() or 1) + 1  # a quarter of the time a test waits: for what it started, or a signal
-        options += ["--numprocesses", str(processes), "--dist", "loadfile"]
+        # conftest.py has sorted the files, those that take longest first.
+        options += ["--numprocesses", str(processes), "--dist", "loadfile", "--no-loadscope-reorder"]
     return options
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from development import in_blender
+from tests import marks
 
 ROOT = Path(__file__).resolve().parent.parent
 HAS_BPY = importlib.util.find_spec("bpy") is not None
@@ -41,6 +42,7 @@ def pytest_configure(config):
     """Enable the checkout in Blender before any test module is imported."""
     _forget_settings()
     _hear_signals()
+    in_blender.keep_compiled_code()
     workerinput = getattr(config, "workerinput", None)
     if HAS_BPY and workerinput is not None:
         in_blender.enable_checkout(inside=Path(workerinput[_FOLDER]))
@@ -49,6 +51,11 @@ def pytest_configure(config):
     if workerinput is not None:  # torch: as many threads in all as there are cores
         threads = max(1, os.cpu_count() // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
         os.environ["OMP_NUM_THREADS"] = str(threads)
+
+
+@pytest.hookimpl(trylast=True)  # of those that are left by -m and -k
+def pytest_collection_modifyitems(items):
+    marks.longest_files_first(items)
 
 
 @pytest.hookimpl(optionalhook=True)
