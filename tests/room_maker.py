@@ -55,10 +55,10 @@ class Room:
             u, v = x / factor, y / factor
         return np.stack([u, v, -np.ones_like(u)], axis=1)
 
-    def distances(self, places, frame):
-        """Z of what is seen at places of the image."""
+    def distances(self, rays, frame):
+        """Z of what is seen along `rays`."""
         pose = self.pose(frame)
-        world = self.rays(places) @ pose[:3, :3].T
+        world = rays @ pose[:3, :3].T
         eye = pose[:3, 3]
         with np.errstate(divide="ignore"):
             floor = (self.floor - eye[2]) / world[:, 2]
@@ -79,14 +79,14 @@ class Room:
         """1/Z of a map [H, W], first row on top."""
         x, y = (np.arange(width) + 0.5) / width, 1 - (np.arange(height) + 0.5) / height
         places = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-        return (1 / self.distances(places, frame)).reshape(height, width)
+        return (1 / self.distances(self.rays(places), frame)).reshape(height, width)
 
     def points(self, count=40, seed=0):
         """Points on what is seen in the middle frame."""
         places = np.random.default_rng(seed).uniform((0.1, 0.08), (0.9, 0.75), (count, 2))
         middle = self.first + self.count // 2
-        pose = self.pose(middle)
-        return (self.rays(places) * self.distances(places, middle)[:, None]) @ pose[:3, :3].T + pose[:3, 3]
+        pose, rays = self.pose(middle), self.rays(places)
+        return (rays * self.distances(rays, middle)[:, None]) @ pose[:3, :3].T + pose[:3, 3]
 
 
 def load_clip(folder):

@@ -48,7 +48,8 @@ def built(folder, scene, *, quantity="inverse_depth", values=None, distortion=0.
 def world(room, places):
     """Where in the room the places are, from the first camera."""
     pose = room.pose(1001)
-    return (room.rays(places) * room.distances(places, 1001)[:, None]) @ pose[:3, :3].T + pose[:3, 3]
+    rays = room.rays(places)
+    return (rays * room.distances(rays, 1001)[:, None]) @ pose[:3, :3].T + pose[:3, 3]
 
 
 @pytest.mark.parametrize("mesh", [True, False])

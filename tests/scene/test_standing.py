@@ -67,7 +67,7 @@ def test_the_mesh_lies_on_the_points_and_under_their_markers(tmp_path, empty_fil
     for frame in (1001, 1010, 1020):
         places, z = room.project(points, frame)
         seen = np.all((places > 0.05) & (places < 0.95), axis=1) & (
-            np.abs(room.distances(places, frame) / z - 1) < 0.01
+            np.abs(room.distances(room.rays(places), frame) / z - 1) < 0.01
         )
         found = at_places(mesh, empty_file, frame - 1000, places[seen])
         assert seen.sum() > 20
@@ -195,7 +195,7 @@ def test_a_scaled_camera_with_keys(tmp_path, empty_file):
     mesh = of_mesh(build.build({"mesh"}, depth, shot, scene=empty_file))
     points = room.points()
     places, z = room.project(points, 1010)
-    seen = np.abs(room.distances(places, 1010) / z - 1) < 0.01
+    seen = np.abs(room.distances(room.rays(places), 1010) / z - 1) < 0.01
     found = at_places(mesh, empty_file, 10, places[seen])
     assert np.linalg.norm(found - points[seen], axis=1).max() < 0.02 * z[seen].max()
 

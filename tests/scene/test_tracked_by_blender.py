@@ -30,17 +30,22 @@ def textured(places):
     return np.clip(1.8 * (values - 0.5) + 0.5, 0, 1)
 
 
-def filmed(room, frame, width, height):
-    """What the camera sees [H, W, 3] uint8: floor and wall, each with the pattern, four samples a pixel."""
-    total = np.zeros(width * height)
+def samples(room, width, height):
+    """Rays of an image, four samples a pixel."""
     for dx in (0.25, 0.75):
         for dy in (0.25, 0.75):
             x, y = (np.arange(width) + dx) / width, 1 - (np.arange(height) + dy) / height
-            places = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-            pose = room.pose(frame)
-            points = (room.rays(places) * room.distances(places, frame)[:, None]) @ pose[:3, :3].T + pose[:3, 3]
-            on_floor = np.abs(points[:, 2] - room.floor) < 1e-6
-            total += textured(np.where(on_floor[:, None], points[:, :2], points[:, [0, 2]] + 40.3)) / 4
+            yield room.rays(np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2))
+
+
+def filmed(room, rays_of_samples, frame, width, height):
+    """What the camera sees [H, W, 3] uint8: floor and wall, each with the pattern."""
+    total = np.zeros(width * height)
+    for rays in rays_of_samples:
+        pose = room.pose(frame)
+        points = (rays * room.distances(rays, frame)[:, None]) @ pose[:3, :3].T + pose[:3, 3]
+        on_floor = np.abs(points[:, 2] - room.floor) < 1e-6
+        total += textured(np.where(on_floor[:, None], points[:, :2], points[:, [0, 2]] + 40.3)) / 4
     gray = np.round(255 * total).astype(np.uint8).reshape(height, width)
     return gray[..., None].repeat(3, axis=-1)
 
@@ -60,6 +65,7 @@ def track_and_solve(clip, room):
 @pytest.mark.parametrize("k1", [0.0, -0.15])
 def test_true_distances_and_the_mesh_under_the_markers(tmp_path, empty_file, k1):
     room = Room(k1=k1, first=1, count=16)
+    rays = list(samples(room, *PLATE))  # the same in all frames
     folder = depth_maker.make(
         tmp_path,
         size=(160, 90),
@@ -67,7 +73,7 @@ def test_true_distances_and_the_mesh_under_the_markers(tmp_path, empty_file, k1)
         frames=room.frames,
         quantity="relative_disparity",
         disparity=lambda frame, width, height: 7 * room.inverse(frame, width, height) + 0.4,
-        image=lambda frame, width, height: filmed(room, frame, width, height),
+        image=lambda frame, width, height: filmed(room, rays, frame, width, height),
     )
     clip = room_maker.load_clip(folder)
     track_and_solve(clip, room)

@@ -48,7 +48,7 @@ def expected(room, frame, straight=False):
     world = rays @ pose[:3, :3].T
     card = (CARD - pose[1, 3]) / world[:, 1]
     top = pose[2, 3] + card * world[:, 2]
-    front = (card < seen.distances(places, frame)) & (top < 0.4)
+    front = (card < seen.distances(rays, frame)) & (top < 0.4)
     undistorted = np.stack([0.5 + rays[:, 0], 0.5 + rays[:, 1] * width / height], axis=1)
     rendered = np.all((undistorted > 0.01) & (undistorted < 0.99), axis=1)
     front, rendered = front.reshape(height, width), rendered.reshape(height, width)
