@@ -96,15 +96,26 @@ def display(linear):
     return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
 
 
-def measured(scene, folder, size, samples, use=lambda depth: depth):
-    """Share of pixels that differ, and the two images; `use` may give the depth to combine by another one."""
-    ring = build(scene)
-    scene.view_settings.view_transform = "Standard"
-    half = tuple(side // 2 for side in size)
+def filmed(scene, ring, folder, size, samples):
+    """The court with the ring and without it [H, W, 4], and its Z in half the size."""
     together, _ = rendered(scene, folder, size, samples)
     ring.hide_render = True
     plate, _ = rendered(scene, folder, size, samples)
-    _, z = rendered(scene, folder, half, 1)
+    _, z = rendered(scene, folder, tuple(side // 2 for side in size), 1)
+    return together, plate, z
+
+
+def measured(scene, folder, size, samples, renders, use=lambda depth: depth):
+    """Share of pixels that differ, and the two images; `use` may give the depth to combine by another one.
+
+    `renders` keeps what is rendered without a depth.
+    """
+    ring = build(scene)
+    scene.view_settings.view_transform = "Standard"
+    half = tuple(side // 2 for side in size)
+    if size not in renders:
+        renders[size] = filmed(scene, ring, folder, size, samples)
+    together, plate, z = renders[size]
     made = depth_maker.make(
         folder / "made",
         size=half,
@@ -125,8 +136,13 @@ def measured(scene, folder, size, samples, use=lambda depth: depth):
     return (difference > ALLOWED).mean(), display(combined[..., :3]), display(together[..., :3]), difference
 
 
-def test_a_render_between_filmed_things_looks_as_if_it_were_there(tmp_path, empty_file):
-    share, combined, together, _ = measured(empty_file, tmp_path, (320, 180), 8)
+@pytest.fixture(scope="module")
+def renders():
+    return {}
+
+
+def test_a_render_between_filmed_things_looks_as_if_it_were_there(tmp_path, empty_file, renders):
+    share, combined, together, _ = measured(empty_file, tmp_path, (320, 180), 8, renders)
     assert share <= 0.03
     assert np.abs(combined - together).mean() < 0.005
     node = next(n for n in compositor_nodes.find_scene_tree(empty_file).nodes if n.get("fathom_kind") == KIND)
@@ -137,9 +153,9 @@ def test_a_render_between_filmed_things_looks_as_if_it_were_there(tmp_path, empt
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [(960, 540), (1280, 720)])
 @pytest.mark.parametrize("is_refined", [False, True])
-def test_at_most_a_hundredth_of_the_pixels_differ(tmp_path, empty_file, worker_of_product, size, is_refined):
+def test_at_most_a_hundredth_of_the_pixels_differ(tmp_path, empty_file, renders, worker_of_product, size, is_refined):
     use = (lambda depth: refine.refine(depth, {"smooth": 0})) if is_refined else (lambda depth: depth)
-    share, *_ = measured(empty_file, tmp_path, size, 32, use)
+    share, *_ = measured(empty_file, tmp_path, size, 32, renders, use)
     assert share <= 0.01
 
 
