@@ -25,6 +25,7 @@ hypothesis.settings.load_profile("fathom")
 
 WORKER = Path(__file__).resolve().parent / "support" / "worker.py"
 WORKER_SERVER = WORKER.with_name("worker_server.py")
+OF_NETWORKS = {"OMP_NUM_THREADS": "1", "HF_ENDPOINT": "http://127.0.0.1:9"}
 
 
 @pytest.fixture(scope="session")
@@ -54,73 +55,114 @@ def write_clip(folder: Path, numbers: range, *, size=(64, 48), cut: int | None =
     return folder
 
 
-class Worker:
-    """The command line, as a process: a new Python, or forked from `worker_server` where it runs to its end."""
+class Forked:
+    """A worker that `worker_server` has forked, to be used as a `subprocess.Popen`; its outputs are for its end."""
 
-    def __init__(self, home: Path, server: Path) -> None:
-        self.environment = {**os.environ, "FATHOM_HOME": str(home)}
+    stdin = stdout = stderr = None
+
+    def __init__(self, server: Path, arguments: list[str], environment: dict[str, str]) -> None:
+        self.returncode: int | None = None
+        self._answers = b""
+        self._files = [tempfile.TemporaryFile("w+", encoding="utf-8") for _ in range(2)]  # noqa: SIM115  live as long
+        self._connection = socket.socket(socket.AF_UNIX)
+        self._connection.connect(os.fspath(server))
+        request = {"arguments": arguments, "folder": str(Path.cwd()), "environment": environment}
+        socket.send_fds(self._connection, [json.dumps(request).encode()], [file.fileno() for file in self._files])
+        self.pid = self._answer(60)
+
+    def _answer(self, timeout: float | None) -> int:
+        """The next number that the server sends."""
+        self._connection.settimeout(timeout)
+        while b"\n" not in self._answers:
+            received = self._connection.recv(64)
+            assert received, "the server has ended"
+            self._answers += received
+        line, _, self._answers = self._answers.partition(b"\n")
+        return int(line)
+
+    def poll(self) -> int | None:
+        with contextlib.suppress(BlockingIOError):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        if self.returncode is None:
+            self.returncode = self._answer(timeout)
+            self._connection.close()
+        return self.returncode
+
+    def kill(self) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """Wait for its end; what it has printed. One that takes too long is killed."""
+        try:
+            self.wait(timeout)
+        except TimeoutError:
+            self.kill()
+            raise
+        texts = []
+        for file in self._files:
+            with file:
+                file.seek(0)
+                texts.append(file.read())
+        return texts[0], texts[1]
+
+
+class Worker:
+    """The command line, as a process: a new Python, or forked from `worker_server`, which is sooner there."""
+
+    def __init__(self, home: Path, server: Path, **settings: str) -> None:
+        self.environment = {**os.environ, "FATHOM_HOME": str(home), **settings}
         self.server = server
         self.at_start = settings_apart(self.environment)
-        self.started: list[subprocess.Popen] = []
+        self.started: list[subprocess.Popen | Forked] = []
 
     def command(self, *arguments) -> list[str]:
         return [sys.executable, "-I", "-u", str(WORKER), *map(str, arguments)]
 
     def start(self, *arguments, **options) -> subprocess.Popen:
-        """Start it with its outputs in pipes."""
+        """Start it in a new Python, with its outputs in pipes."""
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
         options.setdefault("env", self.environment)
         self.started.append(subprocess.Popen(self.command(*arguments), **options))
         return self.started[-1]
 
+    def fork(self, *arguments) -> Forked:
+        """Start it with what Python and the libraries have read as its server started."""
+        assert settings_apart(self.environment) == self.at_start
+        self.started.append(Forked(self.server, list(map(str, arguments)), self.environment))
+        return self.started[-1]
+
     def __call__(self, *arguments, **options) -> subprocess.CompletedProcess:
         """Run it to its end."""
-        # A forked process has what Python and the libraries read as they start from its server.
-        if options in ({}, {"stdin": subprocess.DEVNULL}) and settings_apart(self.environment) == self.at_start:
-            return self._forked(list(map(str, arguments)))
-        process = self.start(*arguments, **options)
+        can_fork = options in ({}, {"stdin": subprocess.DEVNULL}) and settings_apart(self.environment) == self.at_start
+        process = self.fork(*arguments) if can_fork else self.start(*arguments, **options)
         out, err = process.communicate(timeout=120)
-        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
-
-    def _forked(self, arguments: list[str]) -> subprocess.CompletedProcess:
-        request = {"arguments": arguments, "folder": str(Path.cwd()), "environment": self.environment}
-        with socket.socket(socket.AF_UNIX) as connection, contextlib.ExitStack() as outputs:
-            connection.settimeout(120)
-            connection.connect(os.fspath(self.server))
-            files = [outputs.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8")) for _ in range(2)]
-            socket.send_fds(connection, [json.dumps(request).encode()], [file.fileno() for file in files])
-            with connection.makefile() as answers:
-                process = int(answers.readline())
-                try:
-                    status = int(answers.readline())
-                except TimeoutError:
-                    os.kill(process, signal.SIGKILL)
-                    raise
-            for file in files:
-                file.seek(0)
-            out, err = (file.read() for file in files)
-        return subprocess.CompletedProcess(self.command(*arguments), status, out, err)
+        return subprocess.CompletedProcess(self.command(*arguments), process.returncode, out, err)
 
     def estimate(self, clip: Path, output: Path, *arguments, **options) -> subprocess.CompletedProcess:
         """Run an estimate by the estimator for tests."""
         return self("estimate", clip, "--output", output, "--estimator", "running_mean", *arguments, **options)
 
 
-@pytest.fixture(scope="session")
-def worker_server():
-    """The socket of a process that forks workers."""
+@contextlib.contextmanager
+def serving(*more: str, **settings: str):
+    """A process that forks workers, which get these environment variables; its socket."""
     with tempfile.TemporaryDirectory() as folder:  # a socket's path is short
         path = Path(folder) / "worker"
-        command = [sys.executable, "-I", "-u", WORKER_SERVER, path]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+        command = [sys.executable, "-I", "-u", WORKER_SERVER, path, *more]
+        environment = {**os.environ, **settings}
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as server:
             assert server.stdout.readline() == b"ready\n"
             server.wait()
             yield path
 
 
-@pytest.fixture
-def worker(tmp_path_factory, worker_server):
-    made = Worker(tmp_path_factory.getbasetemp() / "home", worker_server)
+@contextlib.contextmanager
+def working(made: Worker):
+    """End what a worker has started."""
     yield made
     for process in made.started:
         if process.poll() is None:
@@ -129,6 +171,33 @@ def worker(tmp_path_factory, worker_server):
         for stream in (process.stdin, process.stdout, process.stderr):
             if stream:
                 stream.close()
+
+
+@pytest.fixture(scope="session")
+def worker_server():
+    """The socket of a process that forks workers."""
+    with serving() as path:
+        yield path
+
+
+@pytest.fixture
+def worker(tmp_path_factory, worker_server):
+    with working(Worker(tmp_path_factory.getbasetemp() / "home", worker_server)) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def network_server():
+    """The socket of a process that forks workers that have imported the packages of the network estimators."""
+    with serving("networks", **OF_NETWORKS) as path:
+        yield path
+
+
+@pytest.fixture
+def network_worker(tmp_path_factory, network_server):
+    """A worker for tiny networks, in one thread and without a hub."""
+    with working(Worker(tmp_path_factory.getbasetemp() / "home", network_server, **OF_NETWORKS)) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")
@@ -148,8 +217,8 @@ def light_python(tmp_path_factory) -> Path:
 
 
 def settings_apart(environment: dict[str, str]) -> dict[str, str]:
-    """An environment without what Fathom, the hub's library and `killed` read later than as they start."""
-    when_asked = ("FATHOM_HOME", "HF_", "PYTEST_", "KILLED_AT")
+    """An environment without what Fathom, the hub's library and the tests' own parts read later than as they start."""
+    when_asked = ("FATHOM_HOME", "HF_", "PYTEST_", "KILLED_AT", "FATHOM_TEST_VIDEO_DEPTH")
     return {name: value for name, value in environment.items() if not name.startswith(when_asked)}
 
 

@@ -24,7 +24,7 @@ class Farm:
         return self.worker("estimate", "--planned", self.output, *numbers, *more)
 
     def start(self, chunks, *more):
-        return self.worker.start("estimate", "--planned", self.output, "--chunks", chunks, *more)
+        return self.worker.fork("estimate", "--planned", self.output, "--chunks", chunks, *more)
 
     def merge(self, *more):
         return self.worker("merge", self.output, *more)

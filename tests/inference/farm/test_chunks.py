@@ -139,7 +139,7 @@ def test_one_chunk_on_two_computers_is_done_once(farm, cut_clip, whole, helpers)
         for process in processes:
             process.communicate()
             assert process.returncode == 0
-    processes = [farm.worker.start("merge", farm.output) for _ in range(2)]
+    processes = [farm.worker.fork("merge", farm.output) for _ in range(2)]
     codes = [process.wait() for process in processes]
     assert 0 in codes and set(codes) <= {0, exit_codes.BAD_OUTPUT}, "one of them may find the other at work"
     made = farm.contents()
@@ -153,7 +153,7 @@ def test_a_merge_that_is_killed_goes_on(farm, cut_clip, whole, helpers):
     farm.plan(cut_clip)
     assert farm.do().returncode == 0
     for _ in range(4):
-        process = farm.worker.start("merge", farm.output)
+        process = farm.worker.fork("merge", farm.output)
         helpers.wait_for(lambda: (farm.output / ".fathom" / "lock").exists() or process.poll() is not None, "the lock")
         process.kill()
         process.communicate()
@@ -445,14 +445,13 @@ def test_several_clips_survive_kills_of_any_process(worker, cut_clip, clip, farm
     def stubborn(*arguments):
         """Run a command that is killed at some moment, twice, and then to its end; what it prints."""
         for _ in range(2):
-            process = worker.start(*arguments)
-            time.sleep(moments.uniform(0.1, 2.0))
+            process = worker.fork(*arguments)
+            time.sleep(moments.uniform(0.01, 0.5))
             process.kill()
             process.communicate()
-        process = worker.start(*arguments)
-        out, err = process.communicate()
-        assert process.returncode == 0, err
-        return out
+        done = worker(*arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     settings = ("--estimator", "phased", "--chunk-frames", 15)
     for each in (cut_clip, clip):

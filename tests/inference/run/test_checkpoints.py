@@ -118,7 +118,7 @@ def test_a_run_makes_again_what_it_cannot_use(content, worker, tmp_path, helpers
     """What is damaged, and whole arrays that are not the estimator's."""
     plate, folder = stills(tmp_path / "plate", range(1, 9))[0], tmp_path / "depth"
     options = ("--parameter", "pause=0.25")
-    process = worker.start("estimate", plate, "--output", folder, "--estimator", "running_mean", *options)
+    process = worker.fork("estimate", plate, "--output", folder, "--estimator", "running_mean", *options)
     helpers.wait_for((folder / "disparity.0003.exr").exists, "a map")
     process.kill()
     process.wait()

@@ -210,7 +210,7 @@ def test_a_state_that_would_publish_what_is_not_there_harms_no_result(worker, pl
 
 def test_maps_that_go_while_a_run_is_at_work_are_missed_before_it_publishes(worker, plate, tmp_path, helpers):
     folder = tmp_path / "depth"
-    process = worker.start(
+    process = worker.fork(
         *("estimate", plate, "--output", folder, "--estimator", "running_mean", "--parameter", "pause=0.3")
     )
     helpers.wait_for((folder / "disparity.0003.exr").exists, "a map")
@@ -222,7 +222,7 @@ def test_maps_that_go_while_a_run_is_at_work_are_missed_before_it_publishes(work
 
 def test_a_lock_that_goes_while_a_run_is_at_work_keeps_it_from_publishing(worker, plate, tmp_path, helpers):
     folder = tmp_path / "depth"
-    process = worker.start(
+    process = worker.fork(
         *("estimate", plate, "--output", folder, "--estimator", "running_mean", "--parameter", "pause=0.3")
     )
     helpers.wait_for((folder / "disparity.0002.exr").exists, "a map")

@@ -92,7 +92,7 @@ def test_a_run_goes_on_only_with_the_same_depth_sequence(weights, worker, staged
     output = tmp_path / "out"
 
     def broken_off():
-        process = worker.start("estimate", clip, "--output", output, "--estimator", "staged", *arguments, "--events")
+        process = worker.fork("estimate", clip, "--output", output, "--estimator", "staged", *arguments, "--events")
         helpers.wait_for(lambda: len(list(output.glob("*.exr"))) >= 3, "three maps")
         process.kill()
         return process.communicate()[0]

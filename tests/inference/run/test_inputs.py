@@ -63,7 +63,7 @@ def plate(request, tmp_path):
 
 
 def begun(worker, plate, folder, helpers, *options):
-    process = worker.start("estimate", plate, "--output", folder, *ESTIMATE, *options)
+    process = worker.fork("estimate", plate, "--output", folder, *ESTIMATE, *options)
     kept = (folder / ".fathom" / "low") if "--full-size" in options else folder
     helpers.wait_for(lambda: list(kept.glob("disparity.*.exr")) if kept.is_dir() else None, "a map")
     return process
@@ -201,7 +201,7 @@ def test_an_earlier_result_stays_whole_when_the_clip_changes_under_its_successor
     plate, folder = stills(tmp_path / "plate", range(1, 13)), tmp_path / "depth"
     assert worker.estimate(plate[0], folder).returncode == exit_codes.OK
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    process = worker.start("estimate", plate[0], "--output", folder, *ESTIMATE, "--overwrite")
+    process = worker.fork("estimate", plate[0], "--output", folder, *ESTIMATE, "--overwrite")
     staged = folder / ".fathom" / "new"
     helpers.wait_for(lambda: list(staged.glob("*.exr")) if staged.is_dir() else None, "a map")
     appended(plate[2])

@@ -41,7 +41,7 @@ def test_runs_that_are_killed_at_random_moments_end_in_the_same_bits(worker, cut
     took = time.monotonic() - began
     moments = random.Random(5)
     for _ in range(6):
-        process = worker.start("estimate", clip, "--output", killed, "--estimator", "running_mean", *arguments)
+        process = worker.fork("estimate", clip, "--output", killed, "--estimator", "running_mean", *arguments)
         time.sleep(moments.uniform(0.2, 0.8) * took)
         process.kill()
         process.communicate()
@@ -263,7 +263,7 @@ def test_a_damaged_map_that_waits_for_its_full_size_is_made_again(worker, clip, 
     options = ("--full-size", "--parameter", "pause=0.1")
     assert worker.estimate(clip, whole, *options).returncode == 0
     low = output / ".fathom" / "low"
-    process = worker.start("estimate", clip, "--output", output, "--estimator", "running_mean", *options)
+    process = worker.fork("estimate", clip, "--output", output, "--estimator", "running_mean", *options)
     helpers.wait_for((low / "disparity.1006.exr").exists, "a map")
     process.kill()
     process.communicate()

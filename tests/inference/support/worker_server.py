@@ -1,6 +1,7 @@
 """A worker for tests that is forked from a process that has imported it: half a second sooner than a new Python.
 
-Started as ``python -I -u worker_server.py SOCKET``. It leaves whoever starts it, so that tests may look for and end all
+Started as ``python -I -u worker_server.py SOCKET``; with ``networks`` it has imported the packages of the network
+estimators too, eight seconds sooner. It leaves whoever starts it, so that tests may look for and end all
 children of theirs, and ends when its standard input does. A connection brings one command line as JSON and, beside it,
 the descriptors that become standard output and error; the answers are the process and, at its end, its exit status.
 """
@@ -22,7 +23,13 @@ inference.estimators.__path__.append(str(Path(__file__).resolve().parent / "esti
 import inference.evaluation.accuracy.comparison  # noqa: E402
 import inference.run.runner  # noqa: E402
 from inference.commands.main import main  # noqa: E402
-from tests.inference.support import killed  # noqa: E402
+from tests.inference.support import killed, tiny_video_depth  # noqa: E402
+
+if sys.argv[2:] == ["networks"]:
+    os.environ["HF_HUB_OFFLINE"] = "1"  # as `estimate` has it before these are imported
+    import inference.estimators.depthcrafter.streaming
+    import inference.estimators.stereodiff.estimating
+    import inference.estimators.video_depth_anything.streaming
 
 
 def serve(path: str) -> list[str]:
@@ -69,5 +76,7 @@ def _become(request: dict, descriptors: list[int]) -> list[str]:
 
 if __name__ == "__main__":
     sys.argv[1:] = serve(sys.argv[1])
+    if folder := os.environ.get(tiny_video_depth.INSTALLED):
+        tiny_video_depth.installed(folder)
     killed.prepare()
     sys.exit(main())

@@ -40,9 +40,14 @@ def home(tmp_path_factory):
 
 
 @pytest.fixture
+def worker(network_worker):
+    return network_worker
+
+
+@pytest.fixture
 def crafter(worker, home):
     """The worker, with weights and without a hub."""
-    worker.environment |= {"FATHOM_HOME": home, "OMP_NUM_THREADS": "1", "HF_ENDPOINT": "http://127.0.0.1:9"}
+    worker.environment["FATHOM_HOME"] = home
     return lambda clip, output, *more, **options: worker(
         "estimate", clip, "--output", output, "--estimator", "depthcrafter", *more, **options
     )
@@ -79,7 +84,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(crafter, worker, clip, tmp_path, 
     assert crafter(clip, tmp_path / "whole", *SEGMENTS).returncode == 0
     cut = tmp_path / "cut"
     for _ in range(5):  # where this process has to wait for its turn, the run may come to its end before the kill
-        process = worker.start("estimate", clip, "--output", cut, "--estimator", "depthcrafter", *SEGMENTS)
+        process = worker.fork("estimate", clip, "--output", cut, "--estimator", "depthcrafter", *SEGMENTS)
         helpers.wait_for(lambda: (cut / f"disparity.{after}.exr").exists() or process.poll() is not None, "a map")
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
@@ -143,25 +148,27 @@ def test_missing_weights_are_told_with_the_command(worker, clip, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("window", "overlap", "segments"), [(110, 25, 2), (80, 20, 3)])
-def test_real_footage_in_windows(crafter, worker, footage, tmp_path, helpers, window, overlap, segments):
+@pytest.mark.parametrize(
+    ("count", "window", "overlap", "segments", "after"), [(195, 110, 25, 2, 70), (60, 24, 6, 3, 22)]
+)
+def test_real_footage_in_windows(crafter, worker, footage, tmp_path, helpers, count, window, overlap, segments, after):
     clip = footage / "clips" / "tokyo-walk.mp4"
-    arguments = ("--size", "64", "--parameter", f"window={window}", "--parameter", f"overlap={overlap}", "--events")
+    windows = ("--parameter", f"window={window}", "--parameter", f"overlap={overlap}")
+    arguments = ("--size", "64", "--frames", f"1-{count}", *windows, "--events")
+    written = f"disparity.{after:04d}.exr"
     done = crafter(clip, tmp_path / "whole", *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     labels = [event["label"] for event in helpers.events_of(done.stdout) if event["event"] == "stage"]
     assert f"Denoising window {segments} of {segments}" in labels
     cut = tmp_path / "cut"
-    # its events go nowhere: a worker whose pipe is full waits, and one whose pipe is closed ends by itself
-    nowhere = {"stdout": subprocess.DEVNULL}
-    process = worker.start("estimate", clip, "--output", cut, "--estimator", "depthcrafter", *arguments, **nowhere)
-    helpers.wait_for(lambda: (cut / "disparity.0070.exr").exists() or process.poll() is not None, "a map", 240)
+    process = worker.fork("estimate", clip, "--output", cut, "--estimator", "depthcrafter", *arguments)
+    helpers.wait_for(lambda: (cut / written).exists() or process.poll() is not None, "a map", 240)
     process.kill()
     process.wait()
-    assert (cut / "disparity.0070.exr").exists() and not (cut / "depth.json").exists()
+    assert (cut / written).exists() and not (cut / "depth.json").exists()
     assert crafter(clip, cut, *arguments).returncode == 0
     whole, resumed = (helpers.contents(folder) for folder in (tmp_path / "whole", cut))
-    assert len(whole) == 196 and {**resumed, "depth.json": 0} == {**whole, "depth.json": 0}
+    assert len(whole) == count + 1 and {**resumed, "depth.json": 0} == {**whole, "depth.json": 0}
     facts = [json.loads(contents["depth.json"]) for contents in (whole, resumed)]
     assert facts[0]["shots"] == facts[1]["shots"]
 

@@ -28,11 +28,11 @@ def test_runs_that_are_killed_end_in_the_same_bits(worker, clip, tmp_path, helpe
 
     began = time.monotonic()
     done = worker(*arguments(tmp_path / "whole"))
-    took = time.monotonic() - began  # some of it to compile what the others only read
+    took = time.monotonic() - began
     assert done.returncode == 0, done.stderr
     moments, killed = random.Random(3), tmp_path / "killed"
     for _attempt in range(3):
-        process = worker.start(*arguments(killed))
+        process = worker.fork(*arguments(killed))
         time.sleep(moments.uniform(0.15, 0.6) * took)
         process.kill()
         process.communicate()

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 
 import numpy as np
 import pytest
@@ -27,19 +26,25 @@ def served(tmp_path_factory):
 
 
 @pytest.fixture
+def worker(network_worker):
+    return network_worker
+
+
+@pytest.fixture
 def vda(worker, served, tmp_path_factory):
     """The worker, with weights and without a hub; they are downloaded through the hub's protocol, with no license
     accepted, since theirs asks for nothing.
     """
     home = tmp_path_factory.getbasetemp() / "vda-home"
-    worker.environment |= {"FATHOM_HOME": str(home), "OMP_NUM_THREADS": "1", tiny_video_depth.INSTALLED: str(served)}
+    worker.environment |= {"FATHOM_HOME": str(home), tiny_video_depth.INSTALLED: str(served)}
     if not home.exists():
+        nowhere = worker.environment["HF_ENDPOINT"]
         with Hub(served) as hub:
             worker.environment["HF_ENDPOINT"] = hub.endpoint
             done = worker("models", "download", SMALL.name, METRIC.name)
             assert done.returncode == 0, done.stdout + done.stderr
             assert not [request for request in hub.log if "/api/" in request.path], "Fathom fixes the checksums"
-    worker.environment["HF_ENDPOINT"] = "http://127.0.0.1:9"
+        worker.environment["HF_ENDPOINT"] = nowhere
     return lambda clip, output, *more, **options: worker(
         "estimate", clip, "--output", output, "--estimator", "video_depth_anything", *FAST, *more, **options
     )
@@ -104,10 +109,7 @@ def test_a_killed_run_resumes_to_the_same_bits(vda, worker, tmp_path, helpers):
     assert vda(clip, tmp_path / "whole").returncode == 0
     cut = tmp_path / "cut"
     for _ in range(5):  # where this process has to wait for its turn, the run may come to its end before the kill
-        nowhere = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        process = worker.start(
-            "estimate", clip, "--output", cut, "--estimator", "video_depth_anything", *FAST, **nowhere
-        )
+        process = worker.fork("estimate", clip, "--output", cut, "--estimator", "video_depth_anything", *FAST)
         window = cut / ".fathom" / "shot.0001-0090" / "window.000001.npy"
         helpers.wait_for(lambda: window.exists() or process.poll() is not None, "a window")
         os.kill(process.pid, signal.SIGKILL)
@@ -117,8 +119,8 @@ def test_a_killed_run_resumes_to_the_same_bits(vda, worker, tmp_path, helpers):
         shutil.rmtree(cut)
     assert window.exists()
     before = window.stat().st_mtime_ns
-    done = worker.start("estimate", clip, "--output", cut, "--estimator", "video_depth_anything", *FAST, "--events")
-    told = helpers.events_of(done.communicate()[0])
+    done = vda(clip, cut, "--events")
+    told = helpers.events_of(done.stdout)
     labels = {event.get("label") for event in told}
     assert done.returncode == 0 and before and not any("window 1 of" in str(label) for label in labels)
     assert helpers.contents(cut) == helpers.contents(tmp_path / "whole")
@@ -172,7 +174,7 @@ def test_chunks_by_processes_at_once_make_what_one_run_makes(vda, worker, cut_cl
         phases.setdefault((chunk["phase"], chunk["kind"]), []).append(chunk["number"])
     assert [kind for _, kind in phases] == ["window", "shot"]
     for numbers in phases.values():
-        processes = [worker.start("estimate", "--planned", tmp_path / "many", "--chunks", n) for n in numbers]
+        processes = [worker.fork("estimate", "--planned", tmp_path / "many", "--chunks", n) for n in numbers]
         for process in processes:
             _, err = process.communicate()
             assert process.returncode == 0, err
