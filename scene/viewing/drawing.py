@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ...inference.contract.untrusted import readable
 from .. import current_run, disk_status, versions
-from . import color_maps, maps, shown
+from . import color_maps, maps, shaders, shown
 from .shown import Picture, Shown
 
 _EDITORS = {"SEQUENCE_EDITOR": "PREVIEW", "CLIP_EDITOR": "WINDOW", "IMAGE_EDITOR": "WINDOW"}
@@ -244,25 +244,15 @@ def _table(colors: str) -> gpu.types.GPUTexture:
 def _shader() -> gpu.types.GPUShader:
     """The formula of `color_maps.levels`, between the nearest four pixels, then the colors."""
     if "shader" not in _gpu:
-        between = gpu.types.GPUStageInterfaceInfo("fathom_depth_between")
-        between.smooth("VEC2", "uv")
-        info = gpu.types.GPUShaderCreateInfo()
-        info.push_constant("MAT4", "ModelViewProjectionMatrix")
-        info.push_constant("VEC4", "levels")
-        info.push_constant(
-            "BOOL", "srgbTarget"
-        )  # Blender itself sets it: whether what is drawn into takes linear light
-        info.sampler(0, "FLOAT_2D", "disparity")
-        info.sampler(1, "FLOAT_2D", "colors")
-        info.vertex_in(0, "VEC2", "pos")
-        info.vertex_in(1, "VEC2", "texCoord")
-        info.vertex_out(between)
-        info.fragment_out(0, "VEC4", "fragColor")
-        info.vertex_source(
-            "void main() { uv = texCoord; gl_Position = ModelViewProjectionMatrix * vec4(pos, 0.0, 1.0); }"
+        _gpu["shader"] = shaders.make(
+            "fathom_depth_between",
+            points={"pos": "VEC2", "texCoord": "VEC2"},
+            between={"uv": "VEC2"},
+            constants={"levels": "VEC4"},
+            textures=("disparity", "colors"),
+            vertex="void main() { uv = texCoord; gl_Position = ModelViewProjectionMatrix * vec4(pos, 0.0, 1.0); }",
+            fragment=_FRAGMENT,
         )
-        info.fragment_source(_FRAGMENT)
-        _gpu["shader"] = gpu.shader.create_from_info(info)
     return _gpu["shader"]
 
 
@@ -284,11 +274,7 @@ void main()
   float d = mix(lower, upper, part.y);
   float t = pow(clamp((d - levels.x) * levels.y, 0.0, 1.0), levels.z);
   vec3 color = texelFetch(colors, ivec2(int(t * 255.0 + 0.5), 0), 0).rgb;
-  if (srgbTarget) {
-    vec3 above = pow((max(color, vec3(0.0)) + vec3(0.055)) / vec3(1.055), vec3(2.4));
-    color = mix(above, color / vec3(12.92), vec3(lessThan(color, vec3(0.04045))));
-  }
-  fragColor = vec4(color, levels.w);
+  fragColor = vec4(for_target(color), levels.w);
 }
 """
 

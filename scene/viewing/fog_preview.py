@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from .. import fog_look, nodes, tags
 from ..problems import Problem
+from . import shaders
 
 LAYERS = 10
 """Parts that fog is drawn in: an object has fog in front of it in steps of so many."""
@@ -169,22 +170,14 @@ def _encoded(light: float) -> float:
 
 def _shader() -> gpu.types.GPUShader:
     if "shader" not in _gpu:
-        between = gpu.types.GPUStageInterfaceInfo("fathom_fog_between")
-        between.smooth("VEC3", "place")
-        info = gpu.types.GPUShaderCreateInfo()
-        info.push_constant("MAT4", "ModelViewProjectionMatrix")
-        info.push_constant("VEC4", "color")
-        info.push_constant("VEC4", "rise")
-        info.push_constant("VEC4", "part")
-        info.push_constant(
-            "BOOL", "srgbTarget"
-        )  # Blender itself sets it: whether what is drawn into takes linear light
-        info.vertex_in(0, "VEC3", "pos")
-        info.vertex_out(between)
-        info.fragment_out(0, "VEC4", "fragColor")
-        info.vertex_source(_VERTEX)
-        info.fragment_source(_FRAGMENT)
-        _gpu["shader"] = gpu.shader.create_from_info(info)
+        _gpu["shader"] = shaders.make(
+            "fathom_fog_between",
+            points={"pos": "VEC3"},
+            between={"place": "VEC3"},
+            constants={"color": "VEC4", "rise": "VEC4", "part": "VEC4"},
+            vertex=_VERTEX,
+            fragment=_FRAGMENT,
+        )
     return _gpu["shader"]
 
 
@@ -220,12 +213,7 @@ void main()
     mean = (gathered(last) - gathered(first)) / (last - first);
   }
   float deep = color.a * length(ray) * (ends - part.x) * (1.0 + part.z * (mean - 1.0));
-  vec3 shown = color.rgb;
-  if (srgbTarget) {
-    vec3 above = pow((max(shown, vec3(0.0)) + vec3(0.055)) / vec3(1.055), vec3(2.4));
-    shown = mix(above, shown / vec3(12.92), vec3(lessThan(shown, vec3(0.04045))));
-  }
-  fragColor = vec4(shown, 1.0 - exp(-deep));
+  fragColor = vec4(for_target(color.rgb), 1.0 - exp(-deep));
 }
 """
 """`rise` gives the height over the layer's top in falloffs, of which `gathered` is the integral of the density; its
