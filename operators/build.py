@@ -150,6 +150,8 @@ class FATHOM_OT_build_depth_mesh(_Build, bpy.types.Operator):
         ),
     )
 
+    _built: str | None = None
+
     def build(self, context, depth, shot):
         """The mesh under the shot's camera."""
         plate_image(depth)  # the mesh shows the plate: said before anything is built
@@ -164,7 +166,16 @@ class FATHOM_OT_build_depth_mesh(_Build, bpy.types.Operator):
         built = [build_mesh(depth, shot, camera, part=part, **how)]
         if self.subject == "APART":
             built.append(build_mesh(depth, shot, camera, part="subject", **how))
+        if self._built is None or shot == depth.shot_at(context.scene.frame_current):
+            self._built = built[0].name
         return " and ".join(thing.name for thing in built)
+
+    def complete(self, context, depth):
+        """The mesh at this frame becomes the active object, which *Apply at This Frame* and the modifier's inputs are
+        of.
+        """
+        super().complete(context, depth)
+        _make_active(context, bpy.data.objects[self._built])
 
 
 class FATHOM_OT_build_fog(_Build, bpy.types.Operator):
@@ -179,7 +190,7 @@ class FATHOM_OT_build_fog(_Build, bpy.types.Operator):
 
 
 class FATHOM_OT_apply_depth_mesh(bpy.types.Operator):
-    """Make a plain mesh, beside the live one, of what the active depth mesh shows at this frame"""
+    """Make a plain mesh of what the active depth mesh shows at this frame, and hide the live one, which stays"""
 
     bl_idname = "fathom.apply_depth_mesh"
     bl_label = "Apply at This Frame"
@@ -193,17 +204,30 @@ class FATHOM_OT_apply_depth_mesh(bpy.types.Operator):
         return True
 
     def execute(self, context):
-        """The plain mesh becomes the active object."""
+        """The plain mesh becomes the active object. Both are in one place, so the live one is hidden."""
+        live = context.object
         try:
-            made = apply_at_frame(context.object, context.scene)
+            made = apply_at_frame(live, context.scene)
         except PROBLEMS as problem:
             return report_error(self, problem)
-        for thing in context.selected_objects:
-            thing.select_set(False)
-        made.select_set(True)
-        context.view_layer.objects.active = made
-        self.report({"INFO"}, readable(f"Made {made.name}"))
+        _make_active(context, made)
+        live.hide_set(True)
+        live.hide_render = True
+        self.report({"INFO"}, readable(f"Made {made.name}; {live.name} is hidden"))
         return {"FINISHED"}
+
+
+def _make_active(context, thing):
+    """Let an object alone be selected, and active; nothing changes where the view layer lacks it."""
+    context.view_layer.update()  # which has what was linked just now no sooner
+    objects = context.view_layer.objects
+    if thing.name not in objects:
+        return
+    for other in list(objects.selected):
+        other.select_set(False)
+    objects.active = thing
+    if thing.visible_get():
+        thing.select_set(True)
 
 
 CLASSES = (FATHOM_OT_build_camera, FATHOM_OT_build_depth_mesh, FATHOM_OT_build_fog, FATHOM_OT_apply_depth_mesh)

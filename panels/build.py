@@ -6,7 +6,7 @@ from ..scene import farm, mesh, missing_files
 from ..scene.build import renders_strips
 from ..scene.camera import SCALE_PATH, rig_above
 from ..scene.compositing import library, strip_effects
-from . import parts
+from . import catalogue, parts
 
 _ESTIMATES = ("SEQUENCE_EDITOR", "CLIP_EDITOR")
 """The editors whose tab Fathom has the panel that estimates."""
@@ -46,7 +46,8 @@ class Depths(parts.Sidebar):
         if item.is_pending:
             _draw_pending(layout, item, width=width)
             return
-        parts.draw_text(layout, item.summary, width=width)
+        by = f"{catalogue.label(item.estimator)}, " if item.estimator else ""
+        parts.draw_text(layout, f"{by}{item.summary}", width=width)
         found = missing_files.of_entry(item)
         _draw_missing(layout, found.depth, "fathom.relink_depth", width=width)
         _draw_missing(layout, found.plate, "fathom.find_plate", width=width)

@@ -79,6 +79,7 @@ class FATHOM_PG_depth(bpy.types.PropertyGroup):
         "built again",
         default=0,
     )
+    estimator: bpy.props.StringProperty(name="Estimator", description="Name of what the depth was estimated by")
     summary: bpy.props.StringProperty(name="Summary", description="What the depth sequence holds")
     is_pending: bpy.props.BoolProperty(
         name="Pending", description="A render farm is making it; it is loaded once it is merged", options={"HIDDEN"}

@@ -26,7 +26,7 @@ from .export import built
 from .fog import find_fog
 from .fog_grid import Grid, write_grid
 from .lattice import VIEWPORT_DETAIL
-from .mesh import ONE_MESH, modifier_of
+from .mesh import ONE_MESH, evaluated_when_hidden, modifier_of
 from .problems import Problem
 
 _VALUES = ("VALUE", "INT", "BOOLEAN")
@@ -206,16 +206,18 @@ def _copy(mesh: bpy.types.Object, depth: Depth, scene: bpy.types.Scene, frames: 
     places, values = [], []
     names = _numbers(modifier_of(mesh).node_group)
     try:
-        for frame in frames:
-            scene.frame_set(frame + depth.frame_offset)
-            shown = mesh.evaluated_get(scene.view_layers[0].depsgraph)
-            if not len(shown.data.vertices):
-                raise Problem(f"{mesh.name} shows nothing at frame {frame} of the clip: its depth map is missing.")
-            places.append(shown.matrix_world.copy())
-            values.append({name: nodes.modifier_input(modifier_of(shown), name) for name in names})
+        with evaluated_when_hidden([mesh], scene) as depsgraph:
+            for frame in frames:
+                scene.frame_set(frame + depth.frame_offset)
+                shown = mesh.evaluated_get(depsgraph)
+                if not len(shown.data.vertices):
+                    raise Problem(f"{mesh.name} shows nothing at frame {frame} of the clip: its depth map is missing.")
+                places.append(shown.matrix_world.copy())
+                values.append({name: nodes.modifier_input(modifier_of(shown), name) for name in names})
     finally:
         scene.frame_set(before, subframe=subframe)
     copied = mesh.copy()
+    copied.hide_viewport = copied.hide_render = False
     copied.animation_data_clear()
     copied.parent = None
     copied.rotation_mode = "QUATERNION"

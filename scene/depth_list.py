@@ -363,7 +363,7 @@ def _link(item: bpy.types.PropertyGroup, depth: Depth) -> None:
         repoint_plate(depth)
         item.linked = stored
     item.job, item.is_pending = readable(depth.sequence.fingerprint), False
-    item.summary = readable(_summary(depth))[:_LONGEST]
+    item.estimator, item.summary = readable(depth.sequence.estimator), readable(_summary(depth))[:_LONGEST]
 
 
 def _with_plate(item: bpy.types.PropertyGroup, depth: Depth) -> Depth:
@@ -432,11 +432,7 @@ def _summary(depth: Depth) -> str:
     """One line on what a depth sequence holds."""
     sequence = depth.sequence
     shots, unsupported = len(sequence.shots), len(sequence.shots) - len(sequence.done_shots)
-    parts = [
-        f"frames {sequence.first_frame}-{sequence.last_frame}",
-        f"{sequence.width} x {sequence.height}",
-        sequence.estimator,
-    ]
+    parts = [f"frames {sequence.first_frame}-{sequence.last_frame}", f"{sequence.width} x {sequence.height}"]
     if sequence.refinement:
         parts.append("refined")
     if shots > 1:

@@ -7,6 +7,8 @@ them (`mesh_edges`); and what is made up behind them (`mesh_background`).
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -138,13 +140,12 @@ def apply_at_frame(mesh: bpy.types.Object, scene: bpy.types.Scene) -> bpy.types.
     for name, value in as_rendered.items():
         nodes.set_modifier_input(modifier, name, value)
     try:
-        scene.view_layers[0].update()
-        depsgraph = scene.view_layers[0].depsgraph
-        shown = mesh.evaluated_get(depsgraph)
-        if not len(shown.data.polygons):
-            raise Problem(f"{mesh.name} shows nothing at frame {frame}: go to a frame of its shot that has depth.")
-        plain = bpy.data.meshes.new_from_object(shown, preserve_all_data_layers=True, depsgraph=depsgraph)
-        place = shown.matrix_world.copy()
+        with evaluated_when_hidden([mesh], scene) as depsgraph:
+            shown = mesh.evaluated_get(depsgraph)
+            if not len(shown.data.polygons):
+                raise Problem(f"{mesh.name} shows nothing at frame {frame}: go to a frame of its shot that has depth.")
+            plain = bpy.data.meshes.new_from_object(shown, preserve_all_data_layers=True, depsgraph=depsgraph)
+            place = shown.matrix_world.copy()
     finally:
         for name, value in before.items():
             nodes.set_modifier_input(modifier, name, value)
@@ -157,6 +158,28 @@ def apply_at_frame(mesh: bpy.types.Object, scene: bpy.types.Scene) -> bpy.types.
         if material is not None and tags.text(material, tags.KIND) == "plate material":
             plain.materials[index] = _held(material, frame)
     return made
+
+
+@contextmanager
+def evaluated_when_hidden(things: list[bpy.types.Object], scene: bpy.types.Scene) -> Iterator[bpy.types.Depsgraph]:
+    """The dependency graph of the scene's first view layer, with objects in it that are hidden: it has none of those
+    else.
+    """
+    layer = scene.view_layers[0]
+    hidden = [each for each in things if each.name in layer.objects and each.hide_get(view_layer=layer)]
+    off = [each for each in things if each.hide_viewport]
+    try:
+        for each in hidden:
+            each.hide_set(False, view_layer=layer)
+        for each in off:
+            each.hide_viewport = False
+        layer.update()
+        yield layer.depsgraph
+    finally:
+        for each in off:
+            each.hide_viewport = True
+        for each in hidden:
+            each.hide_set(True, view_layer=layer)
 
 
 def modifier_of(thing: bpy.types.Object) -> bpy.types.NodesModifier | None:

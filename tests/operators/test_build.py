@@ -57,6 +57,18 @@ def test_the_operator_equals_the_function(listed):
     assert mesh.name == name and positions(name) == by_operator and len(by_operator) >= 24 * 16
 
 
+def test_the_built_mesh_is_active_and_can_be_applied(listed):
+    assert not bpy.ops.fathom.apply_depth_mesh.poll()
+    call("build_depth_mesh")
+    mesh = bpy.context.view_layer.objects.active
+    assert mesh["fathom_kind"] == "mesh" and bpy.context.selected_objects == [mesh]
+    assert bpy.ops.fathom.apply_depth_mesh.poll()
+    bpy.context.scene.frame_set(5)
+    call("build_depth_mesh", all_shots=True)
+    mesh = bpy.context.view_layer.objects.active
+    assert (mesh["fathom_kind"], mesh["fathom_shot"]) == ("mesh", 4) and bpy.context.selected_objects == [mesh]
+
+
 @pytest.mark.parametrize("name", IN_3D + IN_COMPOSITOR)
 def test_every_builder_builds_the_shot_under_the_playhead_and_twice_doubles_nothing(listed, name):
     bpy.context.scene.frame_set(5)

@@ -34,7 +34,7 @@ def test_it_estimates_and_lists_the_depth(worker, clip, tmp_path):
     (item,) = listed()
     sequence = depth_sequence.load(item.folder)
     assert (sequence.first_frame, sequence.last_frame, sequence.estimator) == (1001, 1006, "running_mean")
-    assert item.summary == "frames 1001-1006, 64 x 48, running_mean"
+    assert (item.estimator, item.summary) == ("running_mean", "frames 1001-1006, 64 x 48")
     assert not (Path(item.folder) / ".fathom").exists()
 
 

@@ -37,3 +37,13 @@ def test_that_a_render_shows_the_strips_is_said_once_a_sidebar(empty_file, space
         assert said() == 0
         setattr(owner, name, before)
     assert said() == 1
+
+
+@pytest.mark.parametrize(("name", "label"), [("automatic", "Automatic"), ("some_network", "Some network"), ("", "")])
+def test_a_depth_says_by_its_label_what_it_was_estimated_by(empty_file, name, label):
+    item = empty_file.fathom.depths.add()
+    item.estimator, item.summary = name, "frames 1-5, 24 x 16"
+    layout = Recorder()
+    context = SimpleNamespace(scene=empty_file, region=SimpleNamespace(width=2000))
+    build.FATHOM_PT_view_3d_depths.draw(SimpleNamespace(layout=layout), context)
+    assert f"{label}, frames 1-5, 24 x 16".removeprefix(", ") in layout.texts

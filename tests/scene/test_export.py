@@ -192,7 +192,11 @@ def test_depth_meshes_come_back_at_every_frame(depth, tmp_path, kind):
     blocks = ("scenes", "objects", "meshes", "cameras", "actions", "materials")
     before = {block: len(getattr(bpy.data, block)) for block in blocks}
     made = wanted(depth, tmp_path, frames="4-5")
+    mesh.hide_render = True  # as after Apply at This Frame
+    mesh.hide_set(True)
     paths = blender_files.write(depth, made, kind, scene=scene)
+    assert mesh.hide_get() and mesh.hide_render
+    mesh.hide_set(False)
     names = ["plate_mesh.0004.ply", "plate_mesh.0005.ply"] if kind == "ply_mesh" else None
     assert [path.name for path in paths] == (names or [f"plate_mesh_4-5{contract.MESHES[kind]}"])
     assert sorted(paths) == sorted((tmp_path / "out").iterdir())

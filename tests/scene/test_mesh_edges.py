@@ -214,6 +214,8 @@ def test_apply_makes_a_plain_mesh_of_one_frame(tmp_path, shared_file):
     assert bpy.ops.fathom.apply_depth_mesh() == {"FINISHED"}
     made = bpy.context.object
     assert made != mesh and not made.modifiers and made.name == "plate Mesh 2"
+    assert mesh.hide_get() and mesh.hide_render and not made.hide_get()  # both are in one place
+    mesh.hide_set(False)
     assert nodes.modifier_input(mesh.modifiers[0], "Viewport Detail") == pytest.approx(0.5)
     assert len(made.data.vertices) == 50 * 34
     assert np.allclose(made.matrix_world, mesh.matrix_world, atol=1e-6)
