@@ -10,6 +10,8 @@ at the edge. That wants few points, so this layer has a coarse lattice of its ow
 3. Mirrored at its seed, a point p has another one m on the surface behind. With w = 1/Z, which is linear in the image
    on a plane, the plane goes on to ``w = 2 w(seed) - w(m)`` at p.
 4. Points that lie in front of that by more than an edge go there. All faces at none of these are left out.
+5. Where planes of different seeds meet, the layer would jump, and be a skin or a hole from aside. So it is evened out:
+   each such point goes to the mean of its neighbors' w, first of those farther off. That leaves planes as they are.
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ _NEAREST, _SEED, _FILLED, _SHOWN = "nearest", "seed", "filled", "shown"
 _PUSH = 1.01
 """The layer lies behind what it continues by so much, where it does not join that: it never shows through."""
 _FAR_AWAY = 1e12
+_EVENED, _FARTHEST_STEP = 6, 4.0
+"""How many times the layer is evened out, and by neighbors so many points off at first."""
 _LARGEST_TURN = 0.5
 """Share of 1/Z by which the layer may leave that of its seed: farther off, a mirrored point is of something else."""
 
@@ -77,6 +81,7 @@ def add(
     given = {"Geometry": ("Geometry", geometry), **counts, "Reach": ("Float", reach)}
     geometry = call(tree, "seeds", "Find Seeds", given, _find_seeds)["Geometry"]
     geometry = call(tree, "fill", "Fill", {"Geometry": ("Geometry", geometry), **counts}, _fill)["Geometry"]
+    geometry = call(tree, "even", "Even Out", {"Geometry": ("Geometry", geometry), **counts}, _even)["Geometry"]
     empty = nodes.math(tree, "LESS_THAN", on_points(tree, named(tree, _FILLED, "FLOAT")), 1e-3)
     # Where it reaches no farther, it is next to what is in front; a steep floor that it continues spans less.
     useless = nodes.math(tree, "MAXIMUM", empty, spans(tree, lattice.rows, cut=nodes.math(tree, "MAXIMUM", cut, 0.5)))
@@ -239,6 +244,50 @@ def _fill(tree: bpy.types.NodeTree, inputs: Any) -> dict[str, tuple[str, Socket]
     geometry = store(tree, geometry, _SHOWN, shown, kind="FLOAT_VECTOR", where=is_filled)
     geometry = store(tree, geometry, DEPTH, behind, kind="FLOAT", where=is_filled)
     return {"Geometry": ("Geometry", geometry)}
+
+
+def _even(tree: bpy.types.NodeTree, inputs: Any) -> dict[str, tuple[str, Socket]]:
+    """Let what is filled go over smoothly from the surface of one seed to that of another, behind what is in front."""
+    points = cells(tree, inputs["Columns"], inputs["Rows"])
+    depth, seed = named(tree, DEPTH, "FLOAT"), named(tree, _SEED, "FLOAT")
+    keep = nodes.math(tree, "SUBTRACT", 1.0, inputs["Edge Cut"])
+    limit = nodes.math(tree, "DIVIDE", keep, named(tree, _NEAREST, "FLOAT"))
+
+    def once(now: dict[str, Socket]) -> dict[str, Socket]:
+        step = now["Step"]
+        here = nodes.math(tree, "DIVIDE", 1.0, depth)
+        even = here
+        for is_across, at, count in ((True, points.column, points.columns), (False, points.row, points.rows)):
+            given = {"Step": step, "Back": _minus(tree, step), "Here": here, "Even": even, "At": at, "Count": count}
+            sides = {}
+            for name in ("Back", "Step"):
+                by = given[name]
+                index = neighbor(tree, points, *((by, 0) if is_across else (0, by)))
+                sides[f"{name} Z"], sides[f"{name} Seed"] = at_index(tree, depth, index), at_index(tree, seed, index)
+            asked = {key: ("Float", value) for key, value in {**given, **sides}.items()}
+            even = call(tree, "even along", "Even Along", asked, _even_along)["Even"]
+        moved = nodes.math(tree, "DIVIDE", 1.0, nodes.math(tree, "MINIMUM", even, limit))
+        return {
+            "Geometry": store(tree, now["Geometry"], DEPTH, moved, kind="FLOAT", where=_is_filled(tree)),
+            "Step": nodes.math(tree, "MAXIMUM", nodes.math(tree, "FLOOR", nodes.math(tree, "MULTIPLY", step, 0.75)), 1),
+        }
+
+    state = {"Geometry": ("GEOMETRY", inputs["Geometry"]), "Step": ("FLOAT", _FARTHEST_STEP)}
+    return {"Geometry": ("Geometry", repeat(tree, _EVENED, state, once)["Geometry"])}
+
+
+def _even_along(tree: bpy.types.NodeTree, inputs: Any) -> dict[str, tuple[str, Socket]]:
+    """Add a quarter of the bend along an axis, where both neighbors are in the image and of the background."""
+    both = nodes.math(tree, "ADD", *(nodes.math(tree, "DIVIDE", 1.0, inputs[f"{side} Z"]) for side in ("Back", "Step")))
+    bend = nodes.math(tree, "MULTIPLY_ADD", inputs["Here"], -2.0, both)
+    counts = nodes.math(
+        tree, "GREATER_THAN", nodes.math(tree, "MINIMUM", inputs["Back Seed"], inputs["Step Seed"]), -0.5
+    )
+    half = nodes.math(tree, "MULTIPLY", nodes.math(tree, "SUBTRACT", inputs["Count"], 1.0), 0.5)
+    off = nodes.math(tree, "ABSOLUTE", nodes.math(tree, "SUBTRACT", inputs["At"], half))
+    inside = nodes.math(tree, "LESS_THAN", nodes.math(tree, "ADD", off, inputs["Step"]), half)
+    quarter = nodes.math(tree, "MULTIPLY", nodes.math(tree, "MULTIPLY", counts, inside), 0.25)
+    return {"Even": ("Float", nodes.math(tree, "MULTIPLY_ADD", bend, quarter, inputs["Even"]))}
 
 
 def _is_filled(tree: bpy.types.NodeTree) -> Socket:

@@ -124,6 +124,20 @@ def test_what_is_made_up_is_the_plane_of_what_is_behind_and_shows_it_mirrored(tm
     assert not in_box.any()  # what is in front is not painted on what is behind
 
 
+def test_what_is_made_up_of_two_surfaces_goes_over_from_one_to_the_other(tmp_path, shared_file):
+    def two_walls(frame, width, height):
+        walls = np.where(np.arange(height)[:, None] < 17, 1 / (4 * FAR), 1 / FAR)
+        return np.where(boxed(frame, width, height) > 0.3, 1 / NEAR, walls)
+
+    mesh = build(tmp_path, shared_file, two_walls)
+    wide = seen(mesh, shared_file, aside=0.4)
+    assert np.isfinite(wide[:, 12:36]).all()
+    exposed = wide[BOX[0], 24:32]  # beside the box, on the side that the camera is moved to
+    exposed = exposed[:, (exposed > 2 * NEAR).all(axis=0)]
+    assert exposed.shape[1] > 3 and np.all(exposed > 0.9 * FAR)
+    assert np.any((exposed > 1.2 * FAR) & (exposed < 3 * FAR))
+
+
 def test_a_floor_is_no_edge_however_steep(tmp_path, shared_file):
     mesh = build(tmp_path, shared_file, floor)
     z = 1 / floor(1, *SIZE)[:, 0]
