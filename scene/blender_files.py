@@ -29,6 +29,8 @@ from .lattice import VIEWPORT_DETAIL
 from .mesh import ONE_MESH, evaluated_when_hidden, modifier_of
 from .problems import Problem
 
+_LEAST_ROOM = 1e6
+"""Bytes: where fewer are free, a file that Blender cannot write is taken for one that does not fit."""
 _VALUES = ("VALUE", "INT", "BOOLEAN")
 """Types of a group's inputs that may be keyed."""
 
@@ -309,6 +311,7 @@ def _write(kind: str, path: Path, made: bpy.types.Scene, things: list[bpy.types.
                     filepath=str(path), export_selected_objects=True, apply_modifiers=True, export_uv=True
                 )
     except RuntimeError as error:
+        whole_files.require_room(path.parent, _LEAST_ROOM)  # on a full disk, USD says that a plugin is missing
         reason = str(error).strip().removeprefix("Error: ").rstrip(".")
         what = "camera" if kind in contract.CAMERAS else "mesh"
         raise Problem(f"Blender cannot write the {what} to {path.parent} ({reason}).") from error

@@ -1,6 +1,7 @@
 """What Blender writes on a disk that is full is not taken for whole."""
 
 import shutil
+from types import SimpleNamespace
 
 import bpy
 import depth_maker
@@ -60,3 +61,21 @@ def test_alembic_is_not_begun_where_the_disk_is_nearly_full(empty_file, tmp_path
     with pytest.raises(Problem, match="up to 1 MB are needed, and 0 MB are free"):
         blender_files.write(depth, wanted, "alembic", scene=bpy.context.scene)
     assert not list((tmp_path / "out").iterdir()) and len(bpy.data.scenes) == 1
+
+
+def test_usd_on_a_full_disk_is_said_to_lack_room(empty_file, tmp_path, monkeypatch):
+    """It says that it finds no suitable plugin."""
+    depth = depth_module.load(
+        depth_maker.make(tmp_path / "a", camera=lambda n: depth_maker.dolly(n, width=24, height=16, focal_length=26.0))
+    )
+    wanted = export.wanted(depth, {"directory": str(tmp_path / "out"), "format": "CHAN"}, scene=bpy.context.scene)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(whole_files.shutil, "disk_usage", lambda folder: usage._replace(free=0))
+
+    def fail(**_options):
+        raise RuntimeError("Error: USD Export: unable to find suitable USD plugin to write it")
+
+    monkeypatch.setattr(bpy, "ops", SimpleNamespace(wm=SimpleNamespace(usd_export=fail)))
+    with pytest.raises(Problem, match="up to 1 MB are needed, and 0 MB are free"):
+        blender_files.write(depth, wanted, "usd", scene=bpy.context.scene)
+    assert not list((tmp_path / "out").iterdir())
