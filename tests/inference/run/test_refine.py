@@ -311,6 +311,13 @@ def test_a_plate_that_is_another_than_the_depth_is_of_is_said(tmp_path):
     assert warned("in another order")
 
 
+def test_a_refined_depth_is_of_the_plate_in_the_frames_that_have_depth(tmp_path):
+    depth = make(tmp_path, shots=((1001, 1002, "refused"), (1003, 1006, "done")), confidence=False)
+    run(depth, tmp_path / "once", smooth=0)
+    _, heard = run(tmp_path / "once", tmp_path / "twice", smooth=0)
+    assert not [event for event in heard if isinstance(event, events.Warning)]
+
+
 def test_a_size_that_takes_more_memory_than_is_free_is_declined(depth, tmp_path, monkeypatch):
     monkeypatch.setattr(refining, "free_bytes", lambda: 8_000_000_000)
     with pytest.raises(
