@@ -61,7 +61,7 @@ def track_and_solve(clip, room):
     room_maker.solve(clip, 1, room.count)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=15)
 @pytest.mark.parametrize("k1", [0.0, -0.15])
 def test_true_distances_and_the_mesh_under_the_markers(tmp_path, empty_file, k1):
     room = Room(k1=k1, first=1, count=16)

@@ -4,7 +4,7 @@ import pytest
 
 from development.benchmark_scenes import fogs
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=40)
 
 
 @pytest.fixture(autouse=True)

@@ -29,7 +29,7 @@ def clip():
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=120)
 def test_parallax_keeps_its_accuracy_on_the_courtyard(clip, inference_python, tmp_path):
     plate = source.from_file(clip / "rgb" / "00001.png")
     job = Job(source=plate.source, output=str(tmp_path / "depth"))

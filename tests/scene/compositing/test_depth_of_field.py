@@ -364,7 +364,7 @@ def test_the_two_nodes_of_an_earlier_fathom_become_one(tmp_path, empty_file):
 @pytest.mark.skipif(not compositor_nodes.is_deep(), reason="from Blender 4.5 on")
 @pytest.mark.parametrize(
     ("size", "radius", "samples", "at_least"),
-    [((160, 90), 4, 24, 0.9), pytest.param((640, 360), 10, 128, 0.95, marks=pytest.mark.slow)],
+    [((160, 90), 4, 24, 0.9), pytest.param((640, 360), 10, 128, 0.95, marks=pytest.mark.slow(seconds=40))],
 )
 def test_it_is_what_the_lens_of_cycles_renders(tmp_path, size, radius, samples, at_least):
     """The same scene by Cycles' lens and by true distances, as structural similarity; better than Blender's Defocus."""

@@ -150,7 +150,7 @@ def test_a_render_between_filmed_things_looks_as_if_it_were_there(tmp_path, empt
         assert nodes.input_of(node, "Fringe").default_value == 2
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=25)
 @pytest.mark.parametrize("size", [(960, 540), (1280, 720)])
 @pytest.mark.parametrize("is_refined", [False, True])
 def test_at_most_a_hundredth_of_the_pixels_differ(tmp_path, empty_file, renders, worker_of_product, size, is_refined):

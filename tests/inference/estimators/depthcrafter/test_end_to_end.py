@@ -147,7 +147,7 @@ def test_missing_weights_are_told_with_the_command(worker, clip, tmp_path):
     assert not (tmp_path / "depth").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=30)
 @pytest.mark.parametrize(
     ("count", "window", "overlap", "segments", "after"), [(195, 110, 25, 2, 70), (60, 24, 6, 3, 22)]
 )

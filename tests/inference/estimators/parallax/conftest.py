@@ -59,7 +59,7 @@ def look(pose, *, focal=FOCAL, width=WIDTH, height=HEIGHT, texture_scale=60.0, d
         unit = lens.half_side / own[0]
         ray = np.stack(undistort(lens.distortion_model, lens.distortion, ray[..., 0], ray[..., 1], unit=unit), axis=-1)
     straight = ray.copy()
-    for _ in range(20):
+    for _ in range(20 if any(distortion) else 0):
         square = np.sum(straight**2, axis=-1, keepdims=True)
         straight = ray / (1 + distortion[0] * square + distortion[1] * square**2)
     local = np.concatenate([straight, np.ones((*straight.shape[:2], 1))], axis=-1)
@@ -175,6 +175,10 @@ class Scene:
     poses: np.ndarray
     images: list
     depth: np.ndarray
+
+    def first(self, count):
+        """The scene from its first frames alone, for tests that estimate it several times."""
+        return Scene(self.poses[:count], self.images[:count], self.depth[:count])
 
 
 @pytest.fixture(scope="session")

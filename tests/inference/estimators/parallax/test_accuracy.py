@@ -8,7 +8,7 @@ from inference.estimators import parallax
 from inference.evaluation.datasets.folder import open_clip
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=120)
 @pytest.mark.parametrize(
     ("clip", "absolute_relative", "delta1", "flicker"),
     [("7scenes_redkitchen_50", 0.120, 0.880, 0.015), ("cg_street_dolly_40", 0.115, 0.870, 0.015)],

@@ -69,7 +69,7 @@ def test_tracks_that_all_end_at_once_are_linked_by_features(take, tmp_path, make
     assert steps[7] == pytest.approx(np.median(steps), rel=0.4), "one path, in one scale"
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=40)
 def test_a_runner_who_fills_the_image_at_first_costs_these_frames_alone(footage, make, tmp_path):
     images = read(footage / "clips" / "lady-running_davis.mp4")
     run = make.shot(images, tmp_path / "whole")

@@ -100,7 +100,7 @@ def _killed_in_both_stages(worker, helpers, arguments, output, after):
     pytest.fail("no run could be killed in time")
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=40)
 def test_a_clip_becomes_depth_confidence_and_camera(diff, worker, clip, tmp_path, helpers):
     more = (*WINDOWS, *MANY_PAIRS)
     done = diff(clip, tmp_path / "whole", *more, "--events")
@@ -129,7 +129,7 @@ def test_a_clip_becomes_depth_confidence_and_camera(diff, worker, clip, tmp_path
     assert not (cut / ".fathom" / "shot.1001-1012").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=40)
 def test_real_footage(diff, worker, footage, tmp_path, helpers):
     clip = footage / "gt" / "7scenes_redkitchen_50" / "rgb"
     if not clip.is_dir():

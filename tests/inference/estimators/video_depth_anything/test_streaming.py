@@ -277,7 +277,7 @@ def test_the_network_sees_images_that_suit_the_device(frame, on_cpu, size):
     )
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=100)
 def test_compiled_parts_give_the_same_depth(tmp_path):
     frames = clip(5)
     plain, compiled = Run(frames, tmp_path / "plain")(), Run(frames, tmp_path / "compiled", compile=True)()
