@@ -146,6 +146,7 @@ def load(depth: Path, svd: Path, *, device: torch.device | str = "cpu", dtype: t
     path = svd / "scheduler" / "scheduler_config.json"
     facts = read_config(path)
     with _config_errors(path):
+        _try(EulerDiscreteScheduler.from_config(facts))
         scheduler = EulerDiscreteScheduler.from_config(facts)
     return Networks(**found, scheduler=scheduler).prepared(device, dtype)
 
@@ -217,6 +218,16 @@ def _is_modest(value: Any, most: int, *, deep: int = 3) -> bool:
     return is_bounded or (isinstance(value, float) and math.isinf(value))  # JSON has no infinite numbers
 
 
+def _try(scheduler: EulerDiscreteScheduler) -> None:
+    """Raise what some values of a configuration would raise in a run, after everything was loaded."""
+    scheduler.set_timesteps(2)
+    noise = torch.zeros(1, 1, 1, 1)
+    for timestep in scheduler.timesteps:
+        noise = scheduler.step(scheduler.scale_model_input(noise, timestep), timestep, noise).prev_sample
+    if not torch.isfinite(scheduler.sigmas).all() or not torch.isfinite(noise).all():
+        raise ValueError("its noise levels are not finite")
+
+
 def _empty(part: str, config: dict[str, Any]) -> Any:
     """A network without weights; only buffers that no file contains are allocated."""
     with init_empty_weights(include_buffers=False):
@@ -227,7 +238,12 @@ def _empty(part: str, config: dict[str, Any]) -> Any:
             if parts > _LARGEST_NUMBER:  # the network's own list of them is no weight, and is allocated
                 raise ValueError(f"its image has {parts} parts, beyond any real network")
             return CLIPVisionModelWithProjection(facts)
-        return CLASSES[part].from_config(config)
+        network = CLASSES[part].from_config(config)
+    if part == "vae":
+        factor = network.config.scaling_factor
+        if not isinstance(factor, (int, float)) or not 0 < factor < math.inf:
+            raise ValueError("its scaling_factor is no number above 0")
+    return network
 
 
 def fill_randomly(network: torch.nn.Module, generator: torch.Generator, dtype: torch.dtype) -> None:

@@ -174,6 +174,35 @@ def test_code_that_a_configuration_names_is_not_looked_for(folders):
     assert networks.load(*folders).image_encoder.config._attn_implementation != "somebody/kernel"
 
 
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"timestep_spacing": "evil"},
+        {"interpolation_type": "evil"},
+        {"prediction_type": "evil"},
+        {"final_sigmas_type": "evil"},
+        {"num_train_timesteps": 0},
+        {"sigma_max": "big"},
+        {"steps_offset": "x"},
+    ],
+    ids=str,
+)
+def test_noise_levels_that_a_run_cannot_have_are_named_before_it(folders, facts):
+    """Libraries look at them when the first frames are denoised."""
+    path = folders[1] / "scheduler" / "scheduler_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | facts))
+    with pytest.raises(Failure, match=r"scheduler_config\.json cannot be used"):
+        networks.load(*folders)
+
+
+@pytest.mark.parametrize("value", ["x", 0, -1, None])
+def test_a_scale_of_latents_that_is_none_is_named(folders, value):
+    path = folders[1] / "vae" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"scaling_factor": value}))
+    with pytest.raises(Failure, match=r"config\.json cannot be used: its scaling_factor is no number above 0"):
+        networks.load(*folders)
+
+
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a": ' + "9" * 100_000 + "}", " " * (2 << 20)])
 def test_a_configuration_that_is_a_bomb_is_named(folders, text):
     path = folders[1] / "scheduler" / "scheduler_config.json"
