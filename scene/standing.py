@@ -234,10 +234,15 @@ def _is_solves_path(clip: bpy.types.MovieClip, shot: Shot) -> bool:
     own = [own[i] for i in np.unique(np.linspace(0, len(own) - 1, _LOOKS).astype(int))]
     path = [np.array(pose.camera_to_world) for pose in own]
     now = [np.array(there[pose.frame].matrix @ VIEW) for pose in own]
-    if np.ptp([pose[:3, 3] for pose in path], axis=0).max() < _STILL:  # it only turns, and has no unit
+    if _is_still(path):
         return True
     size = similar(path, now)
     return size is not None and abs(size - 1) < _SHIFT
+
+
+def _is_still(path: list[Floats]) -> bool:
+    """Whether a camera only turns: then its path has no unit."""
+    return bool(np.ptp([pose[:3, 3] for pose in path], axis=0).max() < _STILL)
 
 
 def _follows(camera: bpy.types.Object, clip: bpy.types.MovieClip, scene: bpy.types.Scene) -> bool:
@@ -285,12 +290,28 @@ def similar(path: list[Floats], other: list[Floats]) -> float | None:
 
 
 def _given(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> Standing | None:
-    """The camera of the scene that was given to the estimate: distances are the world's."""
+    """The camera of the scene that was given to the estimate: distances were the world's then.
+
+    Where it was placed or scaled since, the depth goes with it. Problem where it moves in another way than it did.
+    """
     origin = shot.camera.origin if shot.camera is not None else ""
     camera = scene.objects.get(origin.removeprefix("CAMERA ")) if origin.startswith("CAMERA ") else None
-    if camera is None or camera.type != "CAMERA":
+    if shot.camera is None or camera is None or camera.type != "CAMERA":
         return None
-    return Standing(camera, 1.0 / world_scale(camera))
+    poses = shot.camera.poses
+    poses = tuple(poses[i] for i in np.unique(np.linspace(0, len(poses) - 1, _LOOKS).astype(int))) if poses else ()
+    path = [np.array(pose.camera_to_world) for pose in poses]
+    if len(path) < _FEWEST or _is_still(path):
+        return Standing(camera, 1.0 / world_scale(camera))
+    with _returning(scene):
+        worlds = [_world_at(camera, pose.frame + depth.frame_offset, scene) @ np.array(VIEW) for pose in poses]
+    size = similar(path, worlds)
+    if size is None:
+        raise Problem(
+            f"{camera.name} moves otherwise than when the depth of frames {shot.first_frame}-{shot.last_frame} was "
+            "estimated with it: estimate it again, or set the depth's Frame Offset if that is not the clip's."
+        )
+    return Standing(camera, size / world_scale(camera))
 
 
 def _world_at(camera: bpy.types.Object, frame: int, scene: bpy.types.Scene) -> Floats:

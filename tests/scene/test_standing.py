@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import bpy
+import depth_maker
 import numpy as np
 import pytest
 import room_maker
@@ -24,7 +25,7 @@ from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene.problems import Problem
 from bpy_extras.object_utils import world_to_camera_view
 from geometry_tools import evaluated, vertices
-from mathutils import Vector
+from mathutils import Matrix, Vector
 from room_maker import Room
 
 from tests.marks import rest_slow
@@ -172,6 +173,31 @@ def test_a_clip_that_was_solved_again_since_the_estimate_is_said(tmp_path, empty
     with pytest.raises(Problem, match=sentence):
         standing.find(depth, shot, empty_file)
     assert [sentence in each for each in missing_files.of_file()] == [True]
+
+
+def test_depth_of_a_given_camera_goes_with_it_and_not_with_another_move(tmp_path, empty_file):
+    def filmed(frames):
+        return replace(depth_maker.dolly(frames, width=24, height=16, focal_length=26.0), origin="CAMERA Matchmove")
+
+    depth = depths.load(depth_maker.make(tmp_path, camera=filmed), frame_offset=10)
+    shot = depth.done_shots[0]
+    camera = bpy.data.objects.new("Matchmove", bpy.data.cameras.new("Matchmove"))
+    rig = bpy.data.objects.new("Rig", None)
+    camera.parent = rig
+    for thing in (camera, rig):
+        empty_file.collection.objects.link(thing)
+    for pose in shot.camera.poses:
+        world = solved_camera.WORLD @ Matrix(pose.camera_to_world) @ solved_camera.VIEW
+        camera.location, camera.rotation_euler = world.translation, world.to_euler()
+        for path in ("location", "rotation_euler"):
+            camera.keyframe_insert(path, frame=pose.frame + 10)
+    found = standing.find(depth, shot, empty_file)
+    assert found.camera == camera and found.size == pytest.approx(1, rel=1e-4)
+    rig.location, rig.rotation_euler, rig.scale = (1, 2, 3), (0.2, 0.4, 0.1), (3, 3, 3)
+    found = standing.find(depth, shot, empty_file)
+    assert found.size * standing.world_scale(camera) == pytest.approx(3, rel=1e-4), "a unit of the path is three now"
+    with pytest.raises(Problem, match="Matchmove moves otherwise than when the depth of frames 1-5 was estimated"):
+        standing.find(replace(depth, frame_offset=12), shot, empty_file)
 
 
 def test_a_camera_that_moves_otherwise_is_none_of_the_solve(tmp_path, empty_file):
