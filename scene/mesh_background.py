@@ -84,7 +84,10 @@ def add(
     geometry = call(tree, "even", "Even Out", {"Geometry": ("Geometry", geometry), **counts}, _even)["Geometry"]
     empty = nodes.math(tree, "LESS_THAN", on_points(tree, named(tree, _FILLED, "FLOAT")), 1e-3)
     # Where it reaches no farther, it is next to what is in front; a steep floor that it continues spans less.
-    useless = nodes.math(tree, "MAXIMUM", empty, spans(tree, lattice.rows, cut=nodes.math(tree, "MAXIMUM", cut, 0.5)))
+    unreached = nodes.math(tree, "LESS_THAN", named(tree, _SEED, "FLOAT"), -0.5)
+    ends = nodes.math(tree, "GREATER_THAN", on_points(tree, unreached), 1e-3)
+    jumps = spans(tree, lattice.rows, cut=nodes.math(tree, "MAXIMUM", cut, 0.5))
+    useless = nodes.math(tree, "MAXIMUM", empty, nodes.math(tree, "MULTIPLY", ends, jumps))
     geometry = before = delete(tree, geometry, useless, domain="FACE", mode="ALL")
     place, is_filled = named(tree, PLACE, "FLOAT_VECTOR"), _is_filled(tree)
     shown = switch(tree, is_filled, place, named(tree, _SHOWN, "FLOAT_VECTOR"), kind="VECTOR")
