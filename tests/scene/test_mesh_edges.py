@@ -138,6 +138,16 @@ def test_what_is_made_up_of_two_surfaces_goes_over_from_one_to_the_other(tmp_pat
     assert np.any((exposed > 1.2 * FAR) & (exposed < 3 * FAR))
 
 
+def test_what_is_made_up_has_no_hole_before_the_sky(tmp_path, shared_file):
+    def under_the_sky(frame, width, height):
+        behind = np.where(np.arange(height)[:, None] < 17, 1e-4, 1 / FAR)
+        return np.where(boxed(frame, width, height) > 0.3, 1 / NEAR, behind)
+
+    mesh = build(tmp_path, shared_file, under_the_sky)
+    for aside in (0.2, -0.2):
+        assert np.isfinite(seen(mesh, shared_file, aside=aside)[:, 12:36]).all()
+
+
 def test_a_floor_is_no_edge_however_steep(tmp_path, shared_file):
     mesh = build(tmp_path, shared_file, floor)
     z = 1 / floor(1, *SIZE)[:, 0]
