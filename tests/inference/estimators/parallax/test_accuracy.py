@@ -1,5 +1,7 @@
 """Accuracy on footage with known depth. The limits leave a little for other machines' rounding."""
 
+from dataclasses import replace
+
 import cv2
 import pytest
 from ground_truth_maker import score
@@ -10,15 +12,16 @@ from inference.evaluation.datasets.folder import open_clip
 
 @pytest.mark.slow(seconds=120)
 @pytest.mark.parametrize(
-    ("clip", "absolute_relative", "delta1", "flicker"),
-    [("7scenes_redkitchen_50", 0.120, 0.880, 0.015), ("cg_street_dolly_40", 0.115, 0.870, 0.015)],
+    ("clip", "count", "absolute_relative", "delta1", "flicker"),
+    [("7scenes_redkitchen_50", 25, 0.120, 0.895, 0.010), ("cg_street_dolly_40", 40, 0.115, 0.870, 0.015)],
 )
-def test_depth_is_as_accurate_as_promised(footage, make, tmp_path, clip, absolute_relative, delta1, flicker):
+def test_depth_is_as_accurate_as_promised(footage, make, tmp_path, clip, count, absolute_relative, delta1, flicker):
     folder = footage / "gt" / clip
-    images = [cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB) for file in sorted((folder / "rgb").iterdir())]
+    files = sorted((folder / "rgb").iterdir())[:count]
+    images = [cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB) for file in files]
     run = make.shot(images, tmp_path)
     parallax.estimate(run.shot)
-    scores = score(run.disparity.__getitem__, open_clip(folder))
+    scores = score(run.disparity.__getitem__, replace(open_clip(folder), frame_numbers=tuple(range(count))))
     assert scores.absolute_relative <= absolute_relative
     assert scores.delta1 >= delta1
     assert scores.flicker <= flicker
