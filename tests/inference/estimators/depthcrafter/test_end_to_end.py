@@ -40,15 +40,10 @@ def home(tmp_path_factory):
 
 
 @pytest.fixture
-def worker(network_worker):
-    return network_worker
-
-
-@pytest.fixture
-def crafter(worker, home):
+def crafter(network_worker, home):
     """The worker, with weights and without a hub."""
-    worker.environment["FATHOM_HOME"] = home
-    return lambda clip, output, *more, **options: worker(
+    network_worker.environment["FATHOM_HOME"] = home
+    return lambda clip, output, *more, **options: network_worker(
         "estimate", clip, "--output", output, "--estimator", "depthcrafter", *more, **options
     )
 
@@ -80,11 +75,11 @@ def test_a_clip_becomes_a_depth_sequence(crafter, clip, tmp_path, helpers):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("after", [1004, 1008])  # a window is still to be denoised after each
-def test_a_killed_run_goes_on_to_the_same_bits(crafter, worker, clip, tmp_path, helpers, after):
+def test_a_killed_run_goes_on_to_the_same_bits(crafter, network_worker, clip, tmp_path, helpers, after):
     assert crafter(clip, tmp_path / "whole", *SEGMENTS).returncode == 0
     cut = tmp_path / "cut"
     for _ in range(5):  # where this process has to wait for its turn, the run may come to its end before the kill
-        process = worker.fork("estimate", clip, "--output", cut, "--estimator", "depthcrafter", *SEGMENTS)
+        process = network_worker.fork("estimate", clip, "--output", cut, "--estimator", "depthcrafter", *SEGMENTS)
         helpers.wait_for(lambda: (cut / f"disparity.{after}.exr").exists() or process.poll() is not None, "a map")
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
@@ -151,7 +146,9 @@ def test_missing_weights_are_told_with_the_command(worker, clip, tmp_path):
 @pytest.mark.parametrize(
     ("count", "window", "overlap", "segments", "after"), [(195, 110, 25, 2, 70), (60, 24, 6, 3, 22)]
 )
-def test_real_footage_in_windows(crafter, worker, footage, tmp_path, helpers, count, window, overlap, segments, after):
+def test_real_footage_in_windows(
+    crafter, network_worker, footage, tmp_path, helpers, count, window, overlap, segments, after
+):
     clip = footage / "clips" / "tokyo-walk.mp4"
     windows = ("--parameter", f"window={window}", "--parameter", f"overlap={overlap}")
     arguments = ("--size", "64", "--frames", f"1-{count}", *windows, "--events")
@@ -161,7 +158,7 @@ def test_real_footage_in_windows(crafter, worker, footage, tmp_path, helpers, co
     labels = [event["label"] for event in helpers.events_of(done.stdout) if event["event"] == "stage"]
     assert f"Denoising window {segments} of {segments}" in labels
     cut = tmp_path / "cut"
-    process = worker.fork("estimate", clip, "--output", cut, "--estimator", "depthcrafter", *arguments)
+    process = network_worker.fork("estimate", clip, "--output", cut, "--estimator", "depthcrafter", *arguments)
     helpers.wait_for(lambda: (cut / written).exists() or process.poll() is not None, "a map", 240)
     process.kill()
     process.wait()

@@ -50,19 +50,14 @@ def homes(tmp_path_factory):
 
 
 @pytest.fixture
-def worker(network_worker):
-    return network_worker
-
-
-@pytest.fixture
-def diff(worker, homes):
+def diff(network_worker, homes):
     """``diff(clip, output, ...)`` runs the estimator, with the weights that `diff.home` names and without a hub."""
 
     def run(clip, output, *more, **options):
-        return worker(*run.arguments(clip, output, *more), **options)
+        return network_worker(*run.arguments(clip, output, *more), **options)
 
     def use(home):
-        worker.environment["FATHOM_HOME"] = homes[home]
+        network_worker.environment["FATHOM_HOME"] = homes[home]
 
     run.arguments = lambda clip, output, *more: (
         "estimate", clip, "--output", output, "--estimator", "stereodiff", *more
@@ -101,7 +96,7 @@ def _killed_in_both_stages(worker, helpers, arguments, output, after):
 
 
 @pytest.mark.slow(seconds=40)
-def test_a_clip_becomes_depth_confidence_and_camera(diff, worker, clip, tmp_path, helpers):
+def test_a_clip_becomes_depth_confidence_and_camera(diff, network_worker, clip, tmp_path, helpers):
     more = (*WINDOWS, *MANY_PAIRS)
     done = diff(clip, tmp_path / "whole", *more, "--events")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -120,7 +115,7 @@ def test_a_clip_becomes_depth_confidence_and_camera(diff, worker, clip, tmp_path
     assert {"Matching frames", "Aligning frames", "Refining window 3 of 3"} <= labels
 
     cut = tmp_path / "cut"
-    _killed_in_both_stages(worker, helpers, diff.arguments(clip, cut, *more), cut, after=1004)
+    _killed_in_both_stages(network_worker, helpers, diff.arguments(clip, cut, *more), cut, after=1004)
     before = {path.name: path.stat().st_mtime_ns for path in cut.glob("disparity.*.exr")}
     assert 0 < len(before) < 12
     assert diff(clip, cut, *more).returncode == 0
@@ -130,7 +125,7 @@ def test_a_clip_becomes_depth_confidence_and_camera(diff, worker, clip, tmp_path
 
 
 @pytest.mark.slow(seconds=40)
-def test_real_footage(diff, worker, footage, tmp_path, helpers):
+def test_real_footage(diff, network_worker, footage, tmp_path, helpers):
     clip = footage / "gt" / "7scenes_redkitchen_50" / "rgb"
     if not clip.is_dir():
         pytest.skip(f"no footage in {clip}")
@@ -142,7 +137,7 @@ def test_real_footage(diff, worker, footage, tmp_path, helpers):
     camera = load(tmp_path / "whole").shots[0].camera
     assert len(camera.poses) == 24 and (camera.width, camera.height) == (640, 480)
     cut = tmp_path / "cut"
-    _killed_in_both_stages(worker, helpers, diff.arguments(clip, cut, *more), cut, after=5)
+    _killed_in_both_stages(network_worker, helpers, diff.arguments(clip, cut, *more), cut, after=5)
     assert diff(clip, cut, *more).returncode == 0
     assert helpers.contents(cut) == whole
 

@@ -26,26 +26,21 @@ def served(tmp_path_factory):
 
 
 @pytest.fixture
-def worker(network_worker):
-    return network_worker
-
-
-@pytest.fixture
-def vda(worker, served, tmp_path_factory):
+def vda(network_worker, served, tmp_path_factory):
     """The worker, with weights and without a hub; they are downloaded through the hub's protocol, with no license
     accepted, since theirs asks for nothing.
     """
     home = tmp_path_factory.getbasetemp() / "vda-home"
-    worker.environment |= {"FATHOM_HOME": str(home), tiny_video_depth.INSTALLED: str(served)}
+    network_worker.environment |= {"FATHOM_HOME": str(home), tiny_video_depth.INSTALLED: str(served)}
     if not home.exists():
-        nowhere = worker.environment["HF_ENDPOINT"]
+        nowhere = network_worker.environment["HF_ENDPOINT"]
         with Hub(served) as hub:
-            worker.environment["HF_ENDPOINT"] = hub.endpoint
-            done = worker("models", "download", SMALL.name, METRIC.name)
+            network_worker.environment["HF_ENDPOINT"] = hub.endpoint
+            done = network_worker("models", "download", SMALL.name, METRIC.name)
             assert done.returncode == 0, done.stdout + done.stderr
             assert not [request for request in hub.log if "/api/" in request.path], "Fathom fixes the checksums"
-        worker.environment["HF_ENDPOINT"] = nowhere
-    return lambda clip, output, *more, **options: worker(
+        network_worker.environment["HF_ENDPOINT"] = nowhere
+    return lambda clip, output, *more, **options: network_worker(
         "estimate", clip, "--output", output, "--estimator", "video_depth_anything", *FAST, *more, **options
     )
 
@@ -55,7 +50,7 @@ def maps_of(folder, numbers):
 
 
 @pytest.mark.slow
-def test_a_clip_becomes_a_depth_sequence(vda, worker, clip, tmp_path, helpers):
+def test_a_clip_becomes_a_depth_sequence(vda, network_worker, clip, tmp_path, helpers):
     done = vda(clip, tmp_path / "depth", "--events")
     assert done.returncode == 0, done.stdout + done.stderr
     sequence = load(tmp_path / "depth")
@@ -103,13 +98,13 @@ def test_shots_are_estimated_apart(vda, cut_clip, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_killed_run_resumes_to_the_same_bits(vda, worker, tmp_path, helpers):
+def test_a_killed_run_resumes_to_the_same_bits(vda, network_worker, tmp_path, helpers):
     (tmp_path / "clip").mkdir()
     clip = helpers.write_clip(tmp_path / "clip", range(1, 91))
     assert vda(clip, tmp_path / "whole").returncode == 0
     cut = tmp_path / "cut"
     for _ in range(5):  # where this process has to wait for its turn, the run may come to its end before the kill
-        process = worker.fork("estimate", clip, "--output", cut, "--estimator", "video_depth_anything", *FAST)
+        process = network_worker.fork("estimate", clip, "--output", cut, "--estimator", "video_depth_anything", *FAST)
         window = cut / ".fathom" / "shot.0001-0090" / "window.000001.npy"
         helpers.wait_for(lambda: window.exists() or process.poll() is not None, "a window")
         os.kill(process.pid, signal.SIGKILL)
@@ -151,8 +146,8 @@ def test_the_list_has_both_weights_and_says_that_nothing_need_be_accepted(worker
 
 
 @pytest.mark.slow
-def test_automatic_takes_it_where_its_weights_are_there(vda, worker, clip, tmp_path):
-    done = worker("estimate", clip, "--output", tmp_path / "depth")
+def test_automatic_takes_it_where_its_weights_are_there(vda, network_worker, clip, tmp_path):
+    done = network_worker("estimate", clip, "--output", tmp_path / "depth")
     assert done.returncode == 0, done.stdout + done.stderr
     sequence = load(tmp_path / "depth")
     (shot,) = sequence.shots
@@ -164,19 +159,19 @@ def test_automatic_takes_it_where_its_weights_are_there(vda, worker, clip, tmp_p
 
 
 @pytest.mark.slow
-def test_chunks_by_processes_at_once_make_what_one_run_makes(vda, worker, cut_clip, tmp_path, helpers):
+def test_chunks_by_processes_at_once_make_what_one_run_makes(vda, network_worker, cut_clip, tmp_path, helpers):
     assert vda(cut_clip, tmp_path / "one").returncode == 0
     arguments = ("--output", tmp_path / "many", "--estimator", "video_depth_anything", *FAST, "--chunk-frames", 22)
-    done = worker("plan", cut_clip, *arguments, "--json")
+    done = network_worker("plan", cut_clip, *arguments, "--json")
     assert done.returncode == 0, done.stderr
     phases = {}
     for chunk in json.loads(done.stdout)["chunks"]:
         phases.setdefault((chunk["phase"], chunk["kind"]), []).append(chunk["number"])
     assert [kind for _, kind in phases] == ["window", "shot"]
     for numbers in phases.values():
-        processes = [worker.fork("estimate", "--planned", tmp_path / "many", "--chunks", n) for n in numbers]
+        processes = [network_worker.fork("estimate", "--planned", tmp_path / "many", "--chunks", n) for n in numbers]
         for process in processes:
             _, err = process.communicate()
             assert process.returncode == 0, err
-    assert worker("merge", tmp_path / "many").returncode == 0
+    assert network_worker("merge", tmp_path / "many").returncode == 0
     assert helpers.contents(tmp_path / "many") == helpers.contents(tmp_path / "one")
