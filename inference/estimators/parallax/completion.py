@@ -22,6 +22,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import solveh_banded
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from ...common.files import load_arrays, save_arrays
@@ -31,6 +32,7 @@ Measured = Callable[[int], tuple[NDArray[np.float32], NDArray[np.float32], NDArr
 """Frame to inverse depth, weight in the fit and learned disparity, all [H, W]."""
 
 _CELL, _BINS = 32, 8  # pixels of the maps, which are 320 wide; bins of the learned disparity
+_MIDDLE = 0.5 * _BINS
 _OUTSIDE, _WILD = np.float32(16 * _BINS), 1.5  # bins that are told apart; ranges from the middle beyond which none fits
 _LEVELS = ((6.0, 12.0, 1.5), (1.5, 6.0, 1.2), (0.75, 4.0, 1.0))  # standard deviations in cells, frames and bins
 _ROUNDS = 2  # per level
@@ -40,6 +42,9 @@ _CAUCHY = 2.0  # residual at which a pixel's weight is halved, in deviations
 _SURE, _SURER = 0.1, 0.5  # confidence from which a pixel has a weight, and full weight
 _SAMPLED_FRAMES, _SAMPLED = 64, 4  # at most so many frames, every so many pixels, for the first fit
 _FEWEST = 100  # pixels of that fit
+_DRIFT_PLACES, _DRIFT_FRAMES = 3, 24  # of a drift along each side of the image, and frames from one time to the next
+_DRIFT_ROUNDS, _DRAWN = 5, 1e-4  # what draws it to a line, as a share of the weight
+_MIXED = 7  # pixels in which the learned disparity changes by a bin, at an edge
 _LEAST_AGREEMENT = (
     0.55  # correlation of learned and measured disparity below which one is wrong; good shots have .7 and more
 )
@@ -95,13 +100,15 @@ def weights(confidence: NDArray[np.float32], dynamic: NDArray[np.bool_]) -> NDAr
     return np.where(dynamic, np.float32(0), sure).astype(np.float32)
 
 
-def fit(measured: Measured, count: int, *, check: Callable[[], None]) -> Fit:
+def fit(measured: Measured, count: int, *, sinks: bool, check: Callable[[], None]) -> Fit:
     """Fit the learned disparity of a shot's `count` frames to the measured one.
 
     Parameters
     ----------
     measured : callable
     count : int
+    sinks : bool
+        Whether the network lets small subjects sink into what is behind them: no drift explains that.
     check : callable
         Called for each frame that is read; may raise to end the work.
 
@@ -116,14 +123,14 @@ def fit(measured: Measured, count: int, *, check: Callable[[], None]) -> Fit:
         check()
         inverse_depth, weight, learned = measured(frame)
         bins = _bins(learned, low, step)
-        is_wild = np.abs(bins - 0.5 * _BINS) > _WILD * _BINS
+        is_wild = np.abs(bins - _MIDDLE) > _WILD * _BINS
         return inverse_depth, np.where(is_wild, np.float32(0), weight), bins
 
     slope, shift, deviation = _line(read, count)
     height, width = measured(0)[0].shape
     field = np.empty((count, 2, -(-height // _CELL), -(-width // _CELL), _BINS), np.float32)
     field[:, 0], field[:, 1] = slope, shift
-    wide = field
+    line, of_line, wide = field, deviation, field
     for level, (cells, frames, bins) in enumerate(_LEVELS):
         start, sizes = field, (frames, 0, cells, cells, bins)
         modes = ("nearest", "nearest", "constant", "constant", "constant")
@@ -131,6 +138,8 @@ def fit(measured: Measured, count: int, *, check: Callable[[], None]) -> Fit:
             moments, deviation = _moments(read, field, deviation)
             field = _solved(gaussian_filter(moments, sizes, mode=modes, truncate=3.0), start)
         wide = field if level == 0 else wide
+    if not sinks:
+        wide = min(wide, _drift(read, line, of_line), key=lambda each: _missed(read, each))
     return Fit(wide, field, low, step)
 
 
@@ -229,6 +238,88 @@ def _line(read: Measured, count: int) -> tuple[float, float, float]:
         deviation = _deviation(missed, weight)
         share = weight / (1 + (missed / (_CAUCHY * deviation)) ** 2)
     return slope, mean_d - slope * mean_x, deviation
+
+
+def _drift(read: Measured, line: NDArray[np.float32], deviation: float) -> NDArray[np.float32]:
+    """Scale and shift [N, 2, h, w, bins] that drift over the image and time, the same for every distance.
+
+    They have values at a few places of the image and times, and are linear between those. So they hold for distances at
+    which nothing was measured, like that of what flies before a far wall.
+
+    Parameters
+    ----------
+    read : callable
+    line : float32 [N, 2, h, w, bins]
+        The field of one line, towards which the result is drawn where hardly anything was measured.
+    deviation : float
+        Standard deviation from that.
+    """
+    slope, base = (float(each) for each in line[0, :, 0, 0, 0])
+    height, width = read(0)[0].shape
+    pixels = _shares(*((np.arange(0, size, _SAMPLED) + 0.5) / size for size in (height, width)))
+    times = _hats(np.linspace(0, 1, len(line)), 1 + max(-(-(len(line) - 1) // _DRIFT_FRAMES), 1))
+    terms = 2 * pixels.shape[1]
+    found = np.zeros((times.shape[1], terms))  # at each time and place: what is added to the slope and to the shift
+    for _ in range(_DRIFT_ROUNDS):
+        products, values, counted = np.zeros((2 * terms, found.size)), np.zeros(found.size), 0.0
+        misses, weights_of = [], []
+        for frame, share in enumerate(times):
+            inverse_depth, weight, bins = (each.ravel() for each in _within_surfaces(*read(frame)))
+            left = inverse_depth - (slope * bins + base)
+            equations = np.concatenate([pixels * (bins / _MIDDLE - 1)[:, None], pixels], axis=1)
+            misses.append(np.abs(left - equations @ (share @ found)))
+            weights_of.append(weight)
+            weighted = equations * (weight / (1 + (misses[-1] / (_CAUCHY * deviation)) ** 2))[:, None]
+            earlier = min(int(np.argmax(share > 0)), len(found) - 2)
+            both = share[earlier : earlier + 2]
+            product, first = np.kron(np.outer(both, both), weighted.T @ equations), earlier * terms
+            for band in range(2 * terms):
+                products[band, first : first + 2 * terms - band] += np.diagonal(product, -band)
+            values[first : first + 2 * terms] += np.kron(both, weighted.T @ left)
+            counted += float(weighted[:, terms // 2 :].sum())
+        deviation = _deviation(np.concatenate(misses), np.concatenate(weights_of))
+        products[0] += _DRAWN * counted / len(found) + 1e-12
+        found = solveh_banded(products, values, lower=True).reshape(found.shape)
+    cells = (
+        (np.arange(count) + 0.5) * _CELL / size for count, size in zip(line.shape[2:4], (height, width), strict=True)
+    )
+    steeper, moved = np.split(times @ found @ np.kron(np.eye(2), _shares(*cells).T), 2, axis=1)
+    added = np.stack([steeper / _MIDDLE, moved - steeper], axis=1).reshape(*line.shape[:4], 1)
+    drift = line + added.astype(np.float32)
+    drift[:, 0] = np.clip(drift[:, 0], _SLOPES[0] * slope, _SLOPES[1] * slope)
+    return drift
+
+
+def _shares(y: NDArray[np.floating], x: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The shares [rows * columns, places] that the places of a drift have in pixels, whose y and x are from 0 to 1."""
+    return np.kron(_hats(y, _DRIFT_PLACES), _hats(x, _DRIFT_PLACES))
+
+
+def _hats(at: NDArray[np.floating], count: int) -> NDArray[np.float64]:
+    """The shares [n, count] that points, evenly from 0 to 1, have in the values between them."""
+    return np.maximum(1 - np.abs(at[:, None] * (count - 1) - np.arange(count)), 0)
+
+
+def _missed(read: Measured, field: NDArray[np.float32]) -> float:
+    """Standard deviation from a field within surfaces."""
+    misses, weights_of = [], []
+    for frame in range(len(field)):
+        whole = read(frame)
+        fitted = _applied(field[frame], whole[2], _places(whole[2]))[::_SAMPLED, ::_SAMPLED]
+        inverse_depth, weight, _ = _within_surfaces(*whole)
+        misses.append(np.abs(inverse_depth - fitted).ravel())
+        weights_of.append(weight.ravel())
+    return _deviation(np.concatenate(misses), np.concatenate(weights_of))
+
+
+def _within_surfaces(
+    inverse_depth: NDArray[np.float32], weight: NDArray[np.float32], bins: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Every so many pixels of what is read, without weight at edges, where a network mixes both sides."""
+    around = np.ones((_MIXED, _MIXED), np.uint8)
+    is_edge = cv2.dilate(bins, around) - cv2.erode(bins, around) > 1
+    sparse = np.s_[::_SAMPLED, ::_SAMPLED]
+    return inverse_depth[sparse], np.where(is_edge, np.float32(0), weight)[sparse], bins[sparse]
 
 
 def _moments(read: Measured, field: NDArray[np.float32], deviation: float) -> tuple[NDArray[np.float32], float]:

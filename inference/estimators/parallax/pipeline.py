@@ -420,7 +420,10 @@ def _fit(shot: Shot, scene: _Scene) -> None:
     """
     kept = scene.folder / _FIT
     if not kept.exists():
-        completion.fit(lambda frame: _measured(scene, frame), len(scene.views), check=shot.check).save(kept)
+        found = completion.fit(
+            lambda frame: _measured(scene, frame), len(scene.views), sinks=scene.sinks, check=shot.check
+        )
+        found.save(kept)
 
 
 def _blended(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np.float32]:

@@ -55,7 +55,7 @@ def street():
 
 @pytest.fixture(scope="module")
 def found(street):
-    return completion.fit(street.read, COUNT, check=lambda: None)
+    return completion.fit(street.read, COUNT, sinks=False, check=lambda: None)
 
 
 def error(estimate, true, where):
@@ -73,6 +73,48 @@ def test_scale_and_shift_that_drift_are_found_where_nothing_is_measured(street, 
         assert error(wide, street.true[frame], street.dynamic[frame]) < 0.16
 
 
+class Balloon:
+    """A balloon before walls at half its inverse depth and less, which alone are measured, at their texture."""
+
+    def __init__(self, nearest=0.13):
+        y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
+        random = np.random.default_rng(5)
+        self.true, self.measured, self.weight, self.balloon = [], [], [], []
+        for frame in range(COUNT):
+            walls = np.where((x + frame) % 60 < 30, 0.1, nearest) + 0.03 * y / HEIGHT
+            balloon = (x - 100 + frame) ** 2 + (y - 40) ** 2 < 10**2
+            true = np.where(balloon, 0.3, walls).astype(np.float32)
+            is_texture = ((x + frame) % 15 < 3) | (y % 30 < 3)
+            self.true.append(true)
+            self.measured.append((true * random.normal(1, 0.03, true.shape)).astype(np.float32))
+            self.weight.append(np.where(is_texture & ~balloon, np.float32(1), np.float32(0)))
+            self.balloon.append(cv2.erode(balloon.astype(np.uint8), np.ones((7, 7))) > 0)
+
+    def missed(self, learned, *, sinks):
+        """Mean relative error of the balloon's depth, by the wide level."""
+
+        def read(frame):
+            return self.measured[frame], self.weight[frame], learned[frame]
+
+        found = completion.fit(read, COUNT, sinks=sinks, check=lambda: None)
+        wide = [found.at(frame, learned[frame])[0] for frame in range(COUNT)]
+        return float(np.mean([error(*each) for each in zip(wide, self.true, self.balloon, strict=True)]))
+
+
+def test_a_drift_holds_for_what_is_nearer_than_all_that_is_measured():
+    balloon = Balloon()
+    networks = [stand_in(np.stack(balloon.true), seed) for seed in range(3)]
+    drift, by_distance = (np.mean([balloon.missed(each, sinks=sinks) for each in networks]) for sinks in (False, True))
+    assert drift < 0.1
+    assert drift < 0.7 * by_distance
+
+
+def test_a_drift_is_no_worse_where_the_scale_depends_on_the_distance():
+    balloon = Balloon(nearest=0.6)
+    steep = [np.interp(true, [0, 0.15, 0.25, 1], [0, 0.1, 0.9, 1]).astype(np.float32) for true in balloon.true]
+    assert balloon.missed(steep, sinks=False) < 1.05 * balloon.missed(steep, sinks=True)
+
+
 @pytest.mark.parametrize("value", [1e6, -1e6, 1e29])
 def test_a_wild_pixel_of_the_learned_depth_bends_nothing(street, found, value):
     def read(frame):
@@ -80,7 +122,7 @@ def test_a_wild_pixel_of_the_learned_depth_bends_nothing(street, found, value):
         learned[40, 40] = value
         return (*street.read(frame)[:2], learned)
 
-    bent = completion.fit(read, COUNT, check=lambda: None)
+    bent = completion.fit(read, COUNT, sinks=False, check=lambda: None)
     for frame in (0, COUNT - 1):
         _, narrow = bent.at(frame, street.learned[frame])
         assert np.abs(narrow - found.at(frame, street.learned[frame])[1]).mean() < 0.01
@@ -140,7 +182,7 @@ def test_wrong_measurements_do_not_bend_the_fit(street, found):
         measured[60:80, 20:50] = 0.02  # confident and wrong
         return measured, weight, learned
 
-    bent = completion.fit(read, COUNT, check=lambda: None)
+    bent = completion.fit(read, COUNT, sinks=False, check=lambda: None)
     everything = np.ones((HEIGHT, WIDTH), bool)
     _, narrow = bent.at(12, street.learned[12])
     assert error(narrow, street.true[12], everything) < 0.08
@@ -156,7 +198,7 @@ def test_depth_of_something_else_is_no_completion(street, made_of):
         return measured, weight, other[made_of].astype(np.float32)
 
     with pytest.raises(completion.Disagreement):
-        completion.fit(read, COUNT, check=lambda: None)
+        completion.fit(read, COUNT, sinks=False, check=lambda: None)
 
 
 def test_the_unit_of_learned_depth_does_not_matter(street, found):
@@ -164,7 +206,7 @@ def test_the_unit_of_learned_depth_does_not_matter(street, found):
         measured, weight, learned = street.read(frame)
         return measured, weight, (5000 + 300 * learned).astype(np.float32)
 
-    other = completion.fit(read, COUNT, check=lambda: None)
+    other = completion.fit(read, COUNT, sinks=False, check=lambda: None)
     np.testing.assert_allclose(
         other.at(9, (5000 + 300 * street.learned[9]).astype(np.float32))[1],
         found.at(9, street.learned[9])[1],
