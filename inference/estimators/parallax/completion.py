@@ -290,14 +290,14 @@ def _drift(read: Measured, line: NDArray[np.float32], deviation: float) -> NDArr
     return drift
 
 
-def _shares(y: NDArray[np.floating], x: NDArray[np.floating]) -> NDArray[np.float64]:
+def _shares(y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
     """The shares [rows * columns, places] that the places of a drift have in pixels, whose y and x are from 0 to 1."""
-    return np.kron(_hats(y, _DRIFT_PLACES), _hats(x, _DRIFT_PLACES))
+    return np.kron(_hats(y, _DRIFT_PLACES), _hats(x, _DRIFT_PLACES)).astype(np.float64)
 
 
-def _hats(at: NDArray[np.floating], count: int) -> NDArray[np.float64]:
+def _hats(at: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     """The shares [n, count] that points, evenly from 0 to 1, have in the values between them."""
-    return np.maximum(1 - np.abs(at[:, None] * (count - 1) - np.arange(count)), 0)
+    return np.maximum(1 - np.abs(at[:, None] * (count - 1) - np.arange(count)), 0.0)
 
 
 def _missed(read: Measured, field: NDArray[np.float32]) -> float:
