@@ -19,6 +19,8 @@ OUTSIDE = np.float32(0.5)
 _RADIUS = 2  # of a window, in pixels
 _SIDE = 2 * _RADIUS + 1
 _ALIKE = np.float32(10.0)  # gray levels over which the weight in a window falls by e
+_LIKENESS = np.float32(1 / 10.0**2)  # the same in a neighbor's window: 10 gray levels leave a quarter at most
+_SHADE, _SHADES = 0.1, np.float32(20.0)  # cost of middles that differ by so many gray levels, or more
 _NEAR_MIDDLE = 2.0  # pixels: standard deviation of the weight over a window
 _SOFTENING = np.float32(1.0)  # gray levels squared added to a variance, so that noise on blank walls does not correlate
 _HALF_WEIGHT = 0.5  # of the comparison at half size, whose window is larger on weak texture
@@ -26,6 +28,7 @@ _HALO = 2 * (_RADIUS + 1)  # pixels around a tile, for windows and interpolation
 _PATCH_ROWS, _PATCH = ROWS + 2 * _HALO, COLUMNS + 16  # rows of a tile with its halo; distance in memory from row to row
 _HALF_ROWS, _HALF_COLUMNS = ROWS // 2 + 2, COLUMNS // 2 + 8  # scores at half size; two columns of them count, beside
 _SCALE = np.float32(-0.5 / (1 + _HALF_WEIGHT))  # from the sum of both correlations to a cost
+_SHADE_SCALE = np.float32(_SHADE / _SHADES)
 
 
 def bordered(image: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -48,7 +51,8 @@ def tile_cost(gray, neighbors, homographies, top, left, cost):  # type: ignore[n
     top, left : int
         The tile's first pixel, multiples of `ROWS` and `COLUMNS`.
     cost : float32 [H, W, D]
-        (1 - ZNCC) / 2 of both sizes, averaged over the better half of the neighbors that see the pixel.
+        (1 - ZNCC) / 2 of both sizes, and for the difference of brightness, averaged over the better half of the
+        neighbors that see the pixel.
     """
     height, width = gray.shape
     planes, count = homographies.shape[:2]
@@ -61,11 +65,9 @@ def tile_cost(gray, neighbors, homographies, top, left, cost):  # type: ignore[n
     _halve(own, top, left, height, width, own_half)
     size, half_size = ROWS * COLUMNS, _HALF_ROWS * COLUMNS
     weights, half_weights = np.empty(_SIDE**2 * size, np.float32), np.empty(_SIDE**2 * half_size, np.float32)
-    mean, half_mean = np.empty(size, np.float32), np.empty(half_size, np.float32)
-    scale, half_scale = np.empty(size, np.float32), np.empty(half_size, np.float32)
     inner = (_HALO - _RADIUS) * (_PATCH + 1)  # where the first pixel's window begins
-    _weigh(own, inner, ROWS, COLUMNS, weights, mean, scale)
-    _weigh(own_half, 0, _HALF_ROWS, _HALF_COLUMNS, half_weights, half_mean, half_scale)
+    _weigh(own, inner, ROWS, COLUMNS, weights)
+    _weigh(own_half, 0, _HALF_ROWS, _HALF_COLUMNS, half_weights)
 
     other, other_half = np.empty_like(own), np.zeros_like(own_half)
     score, half_score = np.empty(size, np.float32), np.empty(half_size, np.float32)
@@ -78,15 +80,16 @@ def tile_cost(gray, neighbors, homographies, top, left, cost):  # type: ignore[n
                 each[n] = np.inf
                 continue
             _halve(other, top, left, height, width, other_half)
-            _correlate(own, other, inner, ROWS, COLUMNS, weights, mean, scale, score)
-            _correlate(
-                own_half, other_half, 0, _HALF_ROWS, _HALF_COLUMNS, half_weights, half_mean, half_scale, half_score
-            )
+            _correlate(own, other, inner, ROWS, COLUMNS, weights, score)
+            _correlate(own_half, other_half, 0, _HALF_ROWS, _HALF_COLUMNS, half_weights, half_score)
             _add_half(half_score, top, left, height, width, score)
             row = each[n]
-            for k in range(size):
-                row[k] = _SCALE * score[k] + OUTSIDE if lit[k] else np.float32(np.inf)
-                seen[k] += lit[k]
+            for y in range(ROWS):
+                for x in range(COLUMNS):
+                    k, at = y * COLUMNS + x, (y + _HALO) * _PATCH + x + _HALO
+                    shade = _SHADE_SCALE * min(abs(own[at] - other[at]), _SHADES)
+                    row[k] = _SCALE * score[k] + OUTSIDE + shade if lit[k] else np.float32(np.inf)
+                    seen[k] += lit[k]
         _better_half(each, seen, score)
         for y in range(min(ROWS, height - top)):
             for x in range(min(COLUMNS, width - left)):
@@ -153,8 +156,8 @@ def _halve(patch, top, left, height, width, half):  # type: ignore[no-untyped-de
 
 
 @compiled
-def _weigh(values, first, rows, columns, weights, mean, scale):  # type: ignore[no-untyped-def]  # noqa: PLR0917  (compiled)
-    """The reference's windows: weights [rows, taps, COLUMNS], means and inverse standard deviations [rows, COLUMNS]."""
+def _weigh(values, first, rows, columns, weights):  # type: ignore[no-untyped-def]
+    """The weights [rows, taps, COLUMNS] of the pixels of the reference's windows."""
     near = np.empty(_SIDE**2, np.float32)
     for tap in range(_SIDE**2):
         near[tap] = ((tap // _SIDE - _RADIUS) ** 2 + (tap % _SIDE - _RADIUS) ** 2) / (2 * _NEAR_MIDDLE**2)
@@ -162,46 +165,51 @@ def _weigh(values, first, rows, columns, weights, mean, scale):  # type: ignore[
         for x in range(columns):
             at = first + y * _PATCH + x
             middle = values[at + _RADIUS * (_PATCH + 1)]
-            whole = total = square = np.float32(0)
             for tap in range(_SIDE**2):
                 value = values[at + tap // _SIDE * _PATCH + tap % _SIDE]
-                weight = np.exp(-abs(value - middle) / _ALIKE - near[tap])
-                weights[(y * _SIDE**2 + tap) * COLUMNS + x] = weight
-                whole += weight
-                total += weight * value
-                square += weight * value * value
-            for tap in range(_SIDE**2):
-                weights[(y * _SIDE**2 + tap) * COLUMNS + x] /= whole
-            average = total / whole
-            mean[y * COLUMNS + x] = average
-            scale[y * COLUMNS + x] = 1 / np.sqrt(max(square / whole - average * average, np.float32(0)) + _SOFTENING)
+                weights[(y * _SIDE**2 + tap) * COLUMNS + x] = np.exp(-abs(value - middle) / _ALIKE - near[tap])
 
 
 @compiled
-def _correlate(values, others, first, rows, columns, weights, mean, scale, score):  # type: ignore[no-untyped-def]  # noqa: PLR0917  (compiled)
-    """Weighted ZNCC of the windows that begin at ``first`` with the same windows of another image."""
-    sums = np.empty(3 * COLUMNS, np.float32)  # of each pixel of a row: of the values, their squares, their products
+def _correlate(values, others, first, rows, columns, weights, score):  # type: ignore[no-untyped-def]  # noqa: PLR0917  (compiled)
+    """Weighted ZNCC of the windows that begin at ``first`` with the same windows of another image.
+
+    A pixel counts by how much it is like the middle, in the image where it is less so: at the right depth of what is
+    seen between bars, the bars are somewhere else in the other image, and would pass for a difference.
+    """
+    sums = np.empty(6 * COLUMNS, np.float32)  # of each pixel of a row: weights, both values, their squares, products
     for y in range(rows):
         sums[:] = 0
+        middle = first + (y + _RADIUS) * _PATCH + _RADIUS
+        here, there = values[middle:], others[middle:]
         for dy in range(_SIDE):
             line = first + (y + dy) * _PATCH
             value, seen = values[line:], others[line:]  # parts that begin at 0: those are known to have no index below
             weight = weights[(y * _SIDE**2 + dy * _SIDE) * COLUMNS :]
             for x in range(columns):
-                total = square = product = np.float32(0)
+                whole = mine = theirs = mine_square = their_square = product = np.float32(0)
                 for dx in range(_SIDE):
-                    other = seen[x + dx]
-                    part = weight[dx * COLUMNS + x] * other
-                    total += part
-                    square += part * other
-                    product += part * value[x + dx]
-                sums[x] += total
-                sums[COLUMNS + x] += square
-                sums[2 * COLUMNS + x] += product
+                    one, other = value[x + dx] - here[x], seen[x + dx] - there[x]
+                    like = np.float32(1) / (np.float32(1) + other * other * _LIKENESS)
+                    part = min(weight[dx * COLUMNS + x], like * like)
+                    whole += part
+                    mine += part * one
+                    theirs += part * other
+                    mine_square += part * one * one
+                    their_square += part * other * other
+                    product += part * one * other
+                sums[x] += whole
+                sums[COLUMNS + x] += mine
+                sums[2 * COLUMNS + x] += theirs
+                sums[3 * COLUMNS + x] += mine_square
+                sums[4 * COLUMNS + x] += their_square
+                sums[5 * COLUMNS + x] += product
         for x in range(columns):
-            k = y * COLUMNS + x
-            variance = max(sums[COLUMNS + x] - sums[x] * sums[x], np.float32(0)) + _SOFTENING
-            score[k] = (sums[2 * COLUMNS + x] - mean[k] * sums[x]) * scale[k] / np.sqrt(variance)
+            share = 1 / sums[x]
+            mine, theirs = sums[COLUMNS + x] * share, sums[2 * COLUMNS + x] * share
+            own = max(sums[3 * COLUMNS + x] * share - mine * mine, np.float32(0)) + _SOFTENING
+            other = max(sums[4 * COLUMNS + x] * share - theirs * theirs, np.float32(0)) + _SOFTENING
+            score[y * COLUMNS + x] = (sums[5 * COLUMNS + x] * share - mine * theirs) / np.sqrt(own * other)
 
 
 @compiled

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...common.compiled import compiled
 
 STEP_PENALTY = 0.02  # P1: a change by one plane, as on a slanted surface
-_JUMP_PENALTY = 0.5  # P2: a jump, divided where the plate has an edge
+_JUMP_PENALTY = 1.0  # P2: a jump, divided where the plate has an edge
 _EDGE = 12.0  # gray levels over which the jump becomes cheaper by e
 _LEAST_JUMP = 1.5  # P2 is at least so many P1
 _NEVER = np.float32(1e30)  # a cost that is never the least

@@ -1,11 +1,11 @@
 """Plane sweep: how well neighboring frames match a frame at each of many depths (Collins, CVPR 1996).
 
 The planes are parallel to the image and evenly spaced in inverse depth; on each plane the neighbors are warped onto
-the frame and compared by zero-mean normalized cross-correlation (ZNCC), which ignores brightness and contrast. A
-window's pixels count by how much their brightness is like its middle's (Yoon and Kweon, PAMI 2006), so that a thin bar
-is not matched by what is behind it, nor that by the bar. Neighbors are chosen far enough apart for parallax, near
-enough to see the same surfaces; what is near needs others than what is far, and where bars repeat, neighbors at many
-distances agree on the right depth alone (Okutomi and Kanade, PAMI 1993).
+the frame and compared by zero-mean normalized cross-correlation (ZNCC), which ignores brightness and contrast, and by a
+little for brightness. A window's pixels count by how much their brightness is like its middle's in both images (Yoon
+and Kweon, PAMI 2006), so that a thin bar is not matched by what is behind it, nor that by the bar. Neighbors are chosen
+far enough apart for parallax, near enough to see the same surfaces; what is near needs others than what is far, and
+where bars repeat, neighbors at many distances agree on the right depth alone (Okutomi and Kanade, PAMI 1993).
 """
 
 from __future__ import annotations
@@ -100,9 +100,9 @@ def matching_cost(
     Returns
     -------
     float32 [H, W, D]
-        (1 - ZNCC) / 2, averaged over the better half of the neighbors that see the point, so that neighbors in which
-        it is occluded do not count. Neighbors in which it is outside the image are left out: at a shot's ends only the
-        nearest neighbor may see what the camera is about to pass.
+        (1 - ZNCC) / 2, and up to .1 for another brightness, averaged over the better half of the neighbors that see
+        the point, so that neighbors in which it is occluded do not count. Neighbors in which it is outside the image
+        are left out: at a shot's ends only the nearest neighbor may see what the camera is about to pass.
     """
     height, width = gray.shape
     warps = [plane_homography(matrix, each.rotation, each.shift, inverse_depths) for each in neighbors]
@@ -150,21 +150,30 @@ def _costs(views: Views, frame: int, other: int, wanted: Sequence[float]) -> lis
     rotation, shift = views.relative(frame, other)
     if rotation[2, 2] < _MOST_TURN:
         return [np.inf] * len(wanted)
-    overlap = _overlap(views, frame, rotation, shift)
+    overlap, baseline = _common(views, frame, rotation, shift)
     if overlap < _LEAST_OVERLAP:
         return [np.inf] * len(wanted)
-    baseline = max(float(np.linalg.norm(shift)), 1e-9 * max(wanted))
     lost = 6 * max(_GOOD_OVERLAP - overlap, 0)
-    return [abs(np.log(baseline / each)) + lost for each in wanted]
+    return [abs(np.log(max(baseline, 1e-9 * max(wanted)) / each)) + lost for each in wanted]
 
 
-def _overlap(views: Views, frame: int, rotation: np.ndarray, shift: np.ndarray) -> float:
-    """Share of the frame's points that are inside the other image."""
+def _common(views: Views, frame: int, rotation: NDArray[np.float64], shift: NDArray[np.float64]) -> tuple[float, float]:
+    """Share of a frame's points that are inside another image, and the baseline between both.
+
+    That is the cameras' distance, for cameras that go sideways. What lies ahead of one that goes forwards hardly moves
+    in its image, as if it had gone sideways much less; but the farther apart frames are, the less they look alike. So
+    it is the geometric mean of the distance and of the one sideways that would move half of the points as much.
+    """
+    distance = float(np.linalg.norm(shift))
     _, points = views.sparse(frame)
     if not len(points):
-        return 1.0
-    moved = points @ rotation.T + shift
-    front = moved[:, 2] > 0
-    pixels = views.project(moved[front])
+        return 1.0, distance
+    turned = points @ rotation.T
+    moved = turned + shift
+    front = (moved[:, 2] > 0) & (turned[:, 2] > 0)
+    if not front.any():
+        return 0.0, 0.0
+    pixels, still = views.project(moved[front]), views.project(turned[front])
     inside = np.all((pixels >= 0) & (pixels <= [views.width - 1, views.height - 1]), axis=1)
-    return float(inside.sum()) / len(points)
+    sideways = float(np.median(np.linalg.norm(pixels - still, axis=1) * turned[front, 2])) / views.focal
+    return float(inside.sum()) / len(points), float(np.sqrt(distance * sideways))

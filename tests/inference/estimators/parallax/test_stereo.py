@@ -55,8 +55,28 @@ def test_the_right_plane_matches_best():
     cost = sweep.matching_cost(np.ascontiguousarray(reference), [neighbor], matrix, depths)
     inside = cost[8:-8, 12:-8]
     assert (inside.argmin(axis=-1) == 3).all()
-    assert inside[..., 3].max() < 0.03  # above 0 where few pixels of the window are like its middle: they vary less
+    assert (
+        np.median(inside[..., 3]) < 0.02 and inside[..., 3].max() < 0.06
+    )  # above 0 where few pixels of the window are like its middle: they vary less
     assert np.median(inside[..., 0]) > 0.3
+
+
+def test_what_is_seen_between_bars_matches_where_it_is_not_where_they_are():
+    generator = np.random.default_rng(6)
+    wide = cv2.GaussianBlur(generator.normal(0, 1, (48, 120)), (0, 0), 1.0).astype(np.float32)
+    lawn = 120 + 4 * wide / wide.std()  # of little contrast, behind bars of much
+    images = []
+    for near, far in ((0, 0), (12, 3), (-12, -3)):
+        image = lawn[:, 24 + far : 24 + far + 72].copy()
+        image[:, (np.arange(72) + near) % 12 < 3] = 60
+        images.append(image)
+    matrix = np.array([[50.0, 0, 35.5], [0, 50, 23.5], [0, 0, 1]])
+    sides = zip(images[1:], (-0.3, 0.3), strict=True)
+    others = [sweep.Neighbor(image, np.eye(3), np.array([side, 0.0, 0.0])) for image, side in sides]
+    cost = sweep.matching_cost(images[0], others, matrix, np.arange(10) / 10)  # the lawn's is .2, the bars' .8
+    best = cost.argmin(axis=-1)[8:-8, 16:-16]
+    between = np.isin((np.arange(72) % 12)[16:-16], np.arange(5, 11))
+    assert (best[:, between] == 2).mean() > 0.95
 
 
 def test_pixels_that_no_neighbor_sees_tell_nothing():
@@ -85,10 +105,11 @@ def half_of(image):
 
 
 def plain_zncc(one, other):
-    """Correlation of 5 by 5 windows whose pixels count by nearness and likeness to the first image's middle."""
+    """Correlation of 5 by 5 windows whose pixels count by nearness, and by likeness to the middle in either image."""
     a, b = (sliding_window_view(np.pad(image, 2, "edge"), (5, 5)) for image in (one, other))
     y, x = np.mgrid[-2:3, -2:3]
     weights = np.exp(-np.abs(a - one[..., None, None]) / 10 - (x**2 + y**2) / 8)
+    weights = np.minimum(weights, 1 / (1 + (b - other[..., None, None]) ** 2 / 100) ** 2)
     weights /= weights.sum(axis=(2, 3), keepdims=True)
 
     def mean(values):
@@ -114,6 +135,7 @@ def plain_cost(gray, neighbors, matrix, depths):
             half = plain_zncc(half_of(gray), half_of(moved))
             half = map_coordinates(half, np.meshgrid(*up, indexing="ij"), order=1, mode="nearest")
             score = (1 - (plain_zncc(gray, moved) + 0.5 * half) / 1.5) / 2
+            score += 0.1 * np.minimum(np.abs(gray - moved) / 20, 1)
             seen = (u >= 0) & (v >= 0) & (u <= width - 1) & (v <= height - 1)
             each.append(np.where(seen, score, np.inf))
         ordered = np.sort(each, axis=0)
@@ -158,7 +180,7 @@ def plain_sgm(cost, guide):
                     path[y, x] = cost[y, x]
                     continue
                 before = path[py, px]
-                jump = max(0.5 * np.exp(-abs(guide[y, x] - guide[py, px]) / 12), 0.03)
+                jump = max(1.0 * np.exp(-abs(guide[y, x] - guide[py, px]) / 12), 0.03)
                 padded = np.pad(before, 1, constant_values=np.inf)
                 best = np.minimum.reduce(
                     [before, padded[:-2] + 0.02, padded[2:] + 0.02, before * 0 + before.min() + jump]
@@ -306,6 +328,15 @@ def test_depth_agrees_within_what_the_planes_can_tell():
     _, coarse = fusion.fuse(far, sure, [witness] * 2, focal=two.focal, center=two.center, spacing=0.1)
     assert strict[:, 8:].max() < 0.01
     assert coarse[:, 8:].min() > 0.6
+
+
+def test_a_camera_that_goes_forwards_has_neighbors_farther_away():
+    points = np.array([[0.4, 0.0, 2.0], [0.4, 0.3, 2.0], [-0.4, -0.2, 2.0]])
+    sideways, forwards = (views(121, step=0.01, points=points) for _ in range(2))
+    forwards.world_to_camera[:, 2, 3], forwards.world_to_camera[:, 0, 3] = forwards.world_to_camera[:, 0, 3], 0.0
+    chosen = [sweep.choose_neighbors(each, 60, points[:, 2]) for each in (sideways, forwards)]
+    far = [max(abs(frame - 60) for frame in each) for each in chosen]
+    assert far[1] > 1.4 * far[0]
 
 
 def test_neighbors_lie_on_both_sides_at_the_wanted_baselines():
