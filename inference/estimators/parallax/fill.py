@@ -19,7 +19,7 @@ _DETAIL = {"strength": 10.0, "sigma": 5.0, "ridge": 1e-4}
 _BEHIND = 0.2  # of the image's width: the surroundings whose farthest surface is what a pixel may stand before
 _BEFORE = 2.0  # times nearer than that: such depth competes with it for what lies between
 _SEEN = 0.1  # confidence of the pixels that show what is behind
-_KNOWN = 0.1  # smoothed squared confidence at which the detail counts by half
+_KNOWN = 0.05  # smoothed squared confidence at which the detail counts by half
 
 
 def fill(
