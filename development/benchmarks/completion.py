@@ -33,6 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from inference.common.failures import Failure, UnsupportedShot, unmet_requirements
 from inference.common.files import save_array
+from inference.contract.camera import Camera
 from inference.contract.catalogue import LEARNED
 from inference.estimators import registry, requirements
 from inference.estimators.base import Frames, LearnedDepth, Shot, ShotResult
@@ -63,8 +64,8 @@ _COLUMNS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Clip:
-    """A clip at the estimators' processing resolution, and the folder of what is kept of it."""
+class Clip:
+    """A clip with ground truth at the estimators' processing resolution, and the folder of what is kept of it."""
 
     truth: GroundTruth
     frames: Frames
@@ -122,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 nullcontext(str(options.work)) if options.work else tempfile.TemporaryDirectory(prefix="fathom-")
             )
             with kept as work:
-                rows += _rows(_opened(folder, Path(work) / folder.resolve().name), options.seeds, options.network)
+                rows += _rows(opened(folder, Path(work) / folder.resolve().name), options.seeds, options.network)
     except (Failure, GroundTruthError, UnsupportedShot) as error:
         print(f"dev.py: {error}", file=sys.stderr)
         return 1
@@ -131,7 +132,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _opened(folder: Path, work: Path) -> _Clip:
+def opened(folder: Path, work: Path) -> Clip:
+    """The clip of a folder of ground truth; its frames are kept in the folder `work`."""
     truth = layout.open_clip(folder)
     if not truth.rgb_files:
         raise GroundTruthError(f"{folder} has no images in rgb; add the clip's frames.")
@@ -140,15 +142,15 @@ def _opened(folder: Path, work: Path) -> _Clip:
         size = processing_size.working_size(clip.width, clip.height, registry.info("parallax").default_size, 1)
         first, last = clip.first_frame, clip.last_frame
         prepared = processing_size.prepare(clip, first, last, size, work / "clip", cuts=())
-    return _Clip(truth=truth, frames=prepared.frames(first, last), shown=prepared.shown(first, last), work=work)
+    return Clip(truth=truth, frames=prepared.frames(first, last), shown=prepared.shown(first, last), work=work)
 
 
-def _rows(clip: _Clip, seeds: Sequence[int], networks: Sequence[str]) -> list[tuple[Any, ...]]:
+def _rows(clip: Clip, seeds: Sequence[int], networks: Sequence[str]) -> list[tuple[Any, ...]]:
     """A clip's rows of the table."""
-    alone = _kept(clip, "alone", lambda: _estimate(clip, "parallax", clip.work / "measured"))
+    alone = _kept(clip, "alone", lambda: estimate(clip, "parallax", clip.work / "measured")[0])
     rows = [_row(clip, "alone", alone)]
     for name in networks:
-        learned = _kept(clip, name, lambda name=name: _estimate(clip, name, clip.work / f"made by {name}"))
+        learned = _kept(clip, name, lambda name=name: estimate(clip, name, clip.work / f"made by {name}")[0])
         rows += _with(clip, registry.info(name).label, learned, sinks=registry.sinks(name))
     inverse_depth = true_inverse_depth(clip.truth) if seeds else None
     of_seeds = []
@@ -163,42 +165,48 @@ def _rows(clip: _Clip, seeds: Sequence[int], networks: Sequence[str]) -> list[tu
     return rows
 
 
-def _kept(clip: _Clip, name: str, make: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
+def _kept(clip: Clip, name: str, make: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
     path = clip.work / f"{name}.npy"
     if not path.exists():
         save_array(path, make())
     return np.load(path)
 
 
-def _with(clip: _Clip, label: str, learned: NDArray[np.float32], *, sinks: bool = False) -> Iterable[tuple[Any, ...]]:
+def _with(clip: Clip, label: str, learned: NDArray[np.float32], *, sinks: bool = False) -> Iterable[tuple[Any, ...]]:
     """The rows of learned depth alone, and of parallax completed by it."""
     with tempfile.TemporaryDirectory(prefix="fathom-") as folder:
         scratch = Path(folder) / "scratch"
         shutil.copytree(clip.work / "measured", scratch, ignore=shutil.ignore_patterns("footings.npz"))
-        completed = _estimate(clip, "parallax", scratch, learned, sinks=sinks)
+        completed, _ = estimate(clip, "parallax", scratch, learned, sinks=sinks)
     return [_row(clip, f"{label} alone", learned), _row(clip, f"completed by {label}", completed)]
 
 
-def _estimate(
-    clip: _Clip, name: str, scratch: Path, learned: LearnedDepth | None = None, *, sinks: bool = False
-) -> NDArray[np.float32]:
-    """An estimator's maps [N, H, W] of a clip; its saved steps stay in the scratch folder."""
+def estimate(
+    clip: Clip,
+    name: str,
+    scratch: Path,
+    learned: LearnedDepth | None = None,
+    *,
+    sinks: bool = False,
+    camera: Camera | None = None,
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """An estimator's disparity and confidence [N, H, W] of a clip; its saved steps stay in the scratch folder."""
     print(f"{clip.truth.name}: {name}{'' if learned is None else ', completed'}", file=sys.stderr, flush=True)
     scratch.mkdir(exist_ok=True)
-    info, maps = registry.info(name), {}
+    info, maps, sure = registry.info(name), {}, {}
     parameters = {parameter.name: parameter.default for parameter in info.parameters}
     if "mattes" in parameters:
         parameters["mattes"] = "off"  # the same figures on every computer
 
     def write(index: int, disparity: NDArray[np.float32], confidence: NDArray[np.float32] | None = None) -> None:
-        maps[index] = disparity
+        maps[index], sure[index] = disparity, confidence
 
     result: ShotResult = registry.function(name)(
         Shot(
             frames=clip.frames,
             parameters=parameters,
             seed=0,
-            camera=None,
+            camera=camera,
             mattes=None,
             shown=clip.shown,
             learned=learned,
@@ -212,7 +220,9 @@ def _estimate(
     )
     for warning in result.warnings:
         print(f"{clip.truth.name}: {warning}", file=sys.stderr)
-    return np.stack([maps[index] for index in range(len(clip.frames))])
+    every = range(len(clip.frames))
+    disparity = np.stack([maps[index] for index in every])
+    return disparity, np.stack([sure[index] for index in every]) if info.has_confidence else None
 
 
 def true_inverse_depth(truth: GroundTruth) -> NDArray[np.float32]:
@@ -226,7 +236,7 @@ def true_inverse_depth(truth: GroundTruth) -> NDArray[np.float32]:
     return np.stack(maps)
 
 
-def _row(clip: _Clip, label: str, maps: NDArray[np.float32]) -> tuple[Any, ...]:
+def _row(clip: Clip, label: str, maps: NDArray[np.float32]) -> tuple[Any, ...]:
     """A row of the table."""
     scores = frame_scores(lambda frame: maps[frame], clip.truth)
     over = summary([scores])

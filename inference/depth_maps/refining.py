@@ -27,8 +27,8 @@ _PULL = 0.02
 """Regularization of that alignment towards no change."""
 _SMOOTH_SKY, _AROUND = 6.0, 5
 """Largest standard deviation of a sky's brightness in a window, of 255, and the window's side in pixels."""
-_SURE = 0.1
-"""Confidence from which on a measured depth says that something is no sky."""
+_SURE = 0.5
+"""Confidence from which on a measured depth says that something is no sky; parallax's is likelier right than wrong."""
 _FAR = 0.25
 """Share of the shot's range of disparity, from its far end, that a sky lies in at most where nothing is measured."""
 _SMALLEST_SKY = 0.002

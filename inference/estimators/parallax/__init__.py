@@ -50,8 +50,8 @@ INFO = EstimatorInfo(
     uses_poses=True,
     completes=True,
     confidence_meaning=(
-        "1 where neighboring frames agree on the depth, 0 where it was completed, from its surroundings or by learned "
-        "depth, or where it is too far away for the camera's motion to tell"
+        "the share of pixels with this confidence whose depth is within 10 percent of right, up to one scale and shift "
+        "a shot; 0 on dynamic objects, and where other frames confirm nothing"
     ),
     parameters=(
         *COMPLETION,

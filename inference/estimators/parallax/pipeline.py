@@ -21,6 +21,7 @@ from ...mattes.network import mattes_of
 from ..base import LearnedDepth, Phase, Shot, ShotResult
 from . import (
     blank_frames,
+    calibration,
     completion,
     dense_motion,
     fill,
@@ -38,7 +39,7 @@ from .camera_path import camera_path, static_tracks, tracks_of, undistorted_trac
 from .frames import UndistortedFrames
 from .tracks import Tracks
 from .triangulate import sure_inverse_depths
-from .unsupported import doubts, explained, fits_badly, guessed_lens, inconsistent
+from .unsupported import doubts, explained, fits_badly, guessed_lens, inconsistent, require_measured, unsure
 from .view import Views, distorted
 
 _LONG_SIDE = 320  # of the images for stereo
@@ -110,7 +111,8 @@ def estimate(shot: Shot) -> ShotResult:
             passed = _pass(shot, scene, step, passed)
         scene, passed, disagrees = _learn(shot, scene, passed)
         footings = _footings(shot, scene)
-        contradicted = _contradicted(shot, scene, footings)
+        judged = _judged(shot, scene, footings)
+        require_measured(judged.confirmed)
         _settle_all(shot, scene, footings, range(len(scene.views)), passed)
         everywhere = taking.spread(full, whole)
         _bridge_all(whole, scene, footings, taking, everywhere.resized(scene.views.width, scene.views.height))
@@ -125,7 +127,13 @@ def estimate(shot: Shot) -> ShotResult:
         )
     return ShotResult(
         camera=camera,
-        warnings=(*taking.warnings(whole.frames.numbers), *warnings, *disagrees, *inconsistent(contradicted)),
+        warnings=(
+            *taking.warnings(whole.frames.numbers),
+            *warnings,
+            *disagrees,
+            *inconsistent(judged.contradicted),
+            *unsure(judged.confident),
+        ),
         completed=scene.learned is not None,
     )
 
@@ -161,7 +169,7 @@ def phases(shot: Shot) -> tuple[Phase, ...]:
                     _fit(shot, scene)
                 except completion.Disagreement:
                     scene = replace(scene, learned=None)
-            _footings(shot, scene)
+            require_measured(_judged(shot, scene, _footings(shot, scene)).confirmed)
         return [path for name in (_FIT, _FOOTINGS) if (path := scene.folder / name).exists()]
 
     def settle(units: range) -> list[Path]:
@@ -509,7 +517,8 @@ def _bridge_all(
             sources = []
             for other in range(max(0, before - 1), min(len(scene.views), after + 2)):
                 pair = np.stack([scene.views.world_to_camera[other], views.world_to_camera[index]])
-                theirs, sure = _placed(scene, footings, other), _load(scene, "complete", other)[1]
+                theirs, support = _placed(scene, footings, other), _load(scene, "complete", other)[1]
+                sure = calibration.confidence(support * _resolved(scene, other, theirs), np.ones_like(support))
                 move = replace(scene.views, world_to_camera=pair).relative(0, 1)
                 sources.append(fusion.SourceDepth(theirs, sure, *move))
             inverse_depth, confidence = blank_frames.bridge(sources, scene.views.matrix)
@@ -531,25 +540,31 @@ def _placed(scene: _Scene, footings: list[NDArray[np.float32]], frame: int) -> N
     return np.where(standing > 0, standing, inverse_depth)
 
 
-def _contradicted(shot: Shot, scene: _Scene, footings: list[NDArray[np.float32]]) -> float:
-    """The share of the static scene on whose depth neighboring frames contradict each other.
+def _judged(shot: Shot, scene: _Scene, footings: list[NDArray[np.float32]]) -> calibration.Judged:
+    """How good the depth is, by some frames and their neighbors; known before all is stabilized.
 
-    It tells wrong depth without ground truth: what is right is right in both frames, what is guessed is guessed anew.
+    Neighbors tell wrong depth without ground truth: what is right is right in both, what is guessed is guessed anew.
     """
-    pairs = len(scene.views) - 1
-    shares = []
-    for frame in sorted({int(each) for each in np.linspace(0, max(pairs - 1, 0), min(pairs, _COMPARED))}):
+    count, shares, sure = len(scene.views), [], []
+    for frame in sorted({int(each) for each in np.linspace(0, max(count - 2, 0), min(count - 1, _COMPARED))}):
         shot.check()
-        mine, theirs = (_placed(scene, footings, each) for each in (frame, frame + 1))
-        moves, moving_there = (_subjects(scene, each)[1] > 0 for each in (frame, frame + 1))
-        there = np.where(moving_there, np.float32(0), theirs)
-        move = scene.views.relative(frame + 1, frame)
-        seen = temporal.projected(there, move=move, matrix=scene.views.matrix)
-        compared = (seen > 0) & ~moves
-        if compared.any():
-            unresolved = _half_pixel(scene, frame)
-            shares.append(float(np.mean(np.abs(seen - mine)[compared] > _CONTRADICTS * mine[compared] + unresolved)))
-    return float(np.mean(shares)) if shares else 0.0
+        mine, still = _placed(scene, footings, frame), _subjects(scene, frame)[1] == 0
+        around = [other for other in (frame - 1, frame + 1) if 0 <= other < count]
+        seen = np.stack([_static_from(scene, footings, other, frame) for other in around])
+        unresolved = _half_pixel(scene, frame)
+        if (compared := (seen[-1] > 0) & still).any():
+            differs = np.abs(seen[-1] - mine) > _CONTRADICTS * mine + unresolved
+            shares.append(float(np.mean(differs[compared])))
+        agreeing = calibration.agreement(seen, (seen > 0).astype(np.float32), mine)
+        support = _load(scene, "complete", frame)[1] * _resolved(scene, frame, mine)
+        sure.append(calibration.confidence(support, agreeing))
+    return calibration.judged(shares, sure)
+
+
+def _static_from(scene: _Scene, footings: list[NDArray[np.float32]], other: int, frame: int) -> NDArray[np.float32]:
+    """The static part of another frame's depth as a frame sees it; 0 where there is none."""
+    there = np.where(_subjects(scene, other)[1] > 0, np.float32(0), _placed(scene, footings, other))
+    return temporal.projected(there, move=scene.views.relative(other, frame), matrix=scene.views.matrix)
 
 
 def _settled(
@@ -557,7 +572,7 @@ def _settled(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Final inverse depth and confidence at the working size."""
     views = scene.views
-    inverse_depth, confidence = _placed(scene, footings, frame), _load(scene, "complete", frame)[1]
+    inverse_depth, support = _placed(scene, footings, frame), _load(scene, "complete", frame)[1]
     gray, dynamic = scene.images.gray(frame).astype(np.uint8), _subjects(scene, frame)[1] > 0
     values, weights = [inverse_depth], [np.ones_like(inverse_depth)]
     for path in _paths(scene, frame):
@@ -572,9 +587,11 @@ def _settled(
                 trust *= temporal.similarity(*images, each.there)
             values.append(carried)
             weights.append(trust.astype(np.float32))
-    steady = np.clip(temporal.settle(np.stack(values), np.stack(weights)), *scene.limits)
+    every, counting = np.stack(values), np.stack(weights)
+    steady = np.clip(temporal.settle(every, counting), *scene.limits)
     pause()
-    confidence = confidence * _resolved(scene, frame, np.minimum(inverse_depth, steady))
+    support = support * _resolved(scene, frame, np.minimum(inverse_depth, steady))
+    confidence = calibration.confidence(support, calibration.agreement(every[1:], counting[1:], steady))
     disparity, sure = _enlarged(views, frame, steady, confidence, shot.frames[frame])
     if scene.mattes is not None:
         disparity = _with_outline(scene, frame, np.asarray(scene.mattes[frame], bool), disparity)

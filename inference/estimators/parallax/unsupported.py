@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ...common.failures import UnsupportedShot
 from ...contract.hints import setting
+from .calibration import RIGHT
 from .tracks import Tracks, key_frames
 from .triangulate import place, static_errors
 from .turning import Turning, fit
@@ -64,6 +65,9 @@ _FITS, _MOSTLY = 3.0, 0.7  # pixels at 640 from a static point, within which thi
 _LEAST = 0.5  # of the cells; frames of correct solves have .52 to 1, those that follow an object .15 to .3
 _MOST_FRAMES = 0.05  # share of a shot's frames that may have less, with a warning
 _MOST_CONTRADICTED = 0.1  # of the depth, by neighboring frames; good clips have .01, a fence before a lawn .18
+# confirmed share of the image; a night street in its own reflections has .08, usable clips .23 and more
+_LEAST_CONFIRMED = 0.15
+_LEAST_CONFIDENT = 0.5  # mean confidence, below which there is a warning; a fence before a lawn has .48
 _PART_FRAMES, _PART_SHARE = 2 * SHORTEST, 0.5  # frames and share of a shot, of which a part is worth solving by itself
 
 
@@ -511,6 +515,27 @@ def inconsistent(share: float) -> tuple[str, ...]:
         f"Neighboring frames contradict each other on {share:.0%} of the depth, and much of it may be wrong: thin or "
         "blurred parts, reflections, or plain surfaces behind them. Check it before you build on it, or complete it by "
         "learned depth.",
+    )
+
+
+def require_measured(confirmed: float) -> None:
+    """Raise `UnsupportedShot` where other frames confirm the depth of too small a share of the image."""
+    if confirmed < _LEAST_CONFIRMED:
+        raise UnsupportedShot(
+            f"Too little of the depth can be measured: other frames confirm it on {confirmed:.0%} of the image, "
+            f"and {_LEAST_CONFIRMED:.0%} are needed. The camera moves little for what it sees, or reflections, blur, "
+            "flat colors or changing light fill the image.",
+            HINT,
+        )
+
+
+def unsure(confident: float) -> tuple[str, ...]:
+    """A warning where much of the depth is wrong, by its mean confidence."""
+    if confident >= _LEAST_CONFIDENT:
+        return ()
+    return (
+        f"By the mean confidence, only about {confident:.0%} of the depth is within {RIGHT:.0%} of right; "
+        "blur, flat colors, sky, reflections and thin parts cause that. Check the confidence before you build on it.",
     )
 
 
