@@ -107,7 +107,6 @@ MAY_BE_SHORT = {
     "inference/commands/streams.py": "comes before any work, whatever that is",
     "inference/commands/torch_device.py": "runs as a program of its own",
     "inference/estimators/parallax/blank_frames.py": "a step of the method, with its own reasons and formulas",
-    "inference/estimators/parallax/calibration.py": "a step of the method, with its own reasons and figures",
     "inference/estimators/parallax/fill.py": "a step of the method, with its own reasons and formulas",
     "inference/estimators/parallax/shadows.py": "a step of the method, with its own reasons and formulas",
     "inference/estimators/parallax/frames.py": "a step of the method, with its own reasons and formulas",
