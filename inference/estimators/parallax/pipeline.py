@@ -111,8 +111,8 @@ def estimate(shot: Shot) -> ShotResult:
             passed = _pass(shot, scene, step, passed)
         scene, passed, disagrees = _learn(shot, scene, passed)
         footings = _footings(shot, scene)
-        judged = _judged(shot, scene, footings)
-        require_measured(judged.confirmed)
+        measured = _require_measured(shot, scene, footings)
+        judged = measured if scene.learned is None else _judged(shot, scene, footings)
         _settle_all(shot, scene, footings, range(len(scene.views)), passed)
         everywhere = taking.spread(full, whole)
         _bridge_all(whole, scene, footings, taking, everywhere.resized(scene.views.width, scene.views.height))
@@ -169,7 +169,7 @@ def phases(shot: Shot) -> tuple[Phase, ...]:
                     _fit(shot, scene)
                 except completion.Disagreement:
                     scene = replace(scene, learned=None)
-            require_measured(_judged(shot, scene, _footings(shot, scene)).confirmed)
+            _require_measured(shot, scene, _footings(shot, scene))
         return [path for name in (_FIT, _FOOTINGS) if (path := scene.folder / name).exists()]
 
     def settle(units: range) -> list[Path]:
@@ -538,6 +538,13 @@ def _placed(scene: _Scene, footings: list[NDArray[np.float32]], frame: int) -> N
     inverse_depth, subjects = _subjects(scene, frame)
     standing = footings[frame][subjects]
     return np.where(standing > 0, standing, inverse_depth)
+
+
+def _require_measured(shot: Shot, scene: _Scene, footings: list[NDArray[np.float32]]) -> calibration.Judged:
+    """How good the measured depth is, whatever learned depth makes of it; raises `UnsupportedShot` for too little."""
+    measured = _judged(shot, replace(scene, learned=None), footings)
+    require_measured(measured.confirmed)
+    return measured
 
 
 def _judged(shot: Shot, scene: _Scene, footings: list[NDArray[np.float32]]) -> calibration.Judged:
