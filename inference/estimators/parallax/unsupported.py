@@ -66,7 +66,7 @@ _LEAST = 0.5  # of the cells; frames of correct solves have .52 to 1, those that
 _MOST_FRAMES = 0.05  # share of a shot's frames that may have less, with a warning
 _MOST_CONTRADICTED = 0.1  # of the depth, by neighboring frames; good clips have .01, a fence before a lawn .18
 # confirmed share of the image; a night street in its own reflections has .08, usable clips .23 and more
-_LEAST_CONFIRMED = 0.15
+_LEAST_CONFIRMED = 0.12
 _LEAST_CONFIDENT = 0.5  # mean confidence, below which there is a warning; a fence before a lawn has .48
 _PART_FRAMES, _PART_SHARE = 2 * SHORTEST, 0.5  # frames and share of a shot, of which a part is worth solving by itself
 
