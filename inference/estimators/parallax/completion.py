@@ -174,25 +174,33 @@ def blended(
     # What is not measured although it has texture moves, or is hidden from the other frames: nothing around it has its
     # depth. Of a blank wall or a sky something has.
     near = np.maximum(support / (support + _OWN), np.where(dynamic, np.float32(0), _blankness(image)))
-    learned = _standing(wide + near * (narrow - wide), objects, depths)
+    learned = _standing(wide + near * (narrow - wide), measured, objects, depths)
     share = support**2 / (support**2 + _ALIKE**2)
     return (learned + share * (measured - learned)).astype(np.float32)
 
 
 def _standing(
-    learned: NDArray[np.float32], objects: NDArray[np.int32], depths: NDArray[np.float32]
+    learned: NDArray[np.float32],
+    behind: NDArray[np.float32],
+    objects: NDArray[np.int32],
+    depths: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     """Learned depth with the dynamic objects at their own; the network's is their shape.
 
-    The range of an object is that of its inner part, as a network's depth runs over edges into what is beside them.
+    The range of an object is that of its inner part, as a network's depth runs over edges into what is beside them. One
+    that stands where the network has it gets that range where the network is nearer to it than to what is behind.
     """
     result = learned.copy()
     for label in range(1, len(depths)):
         inside = objects == label
-        if not depths[label] > 0 or not inside.any():
+        if not inside.any():
             continue
         core = cv2.erode(inside.astype(np.uint8), np.ones((_RIM, _RIM), np.uint8), borderValue=1) > 0
         shape = np.clip(learned[inside], *np.percentile(learned[core if core.any() else inside], _SHAPE))
+        if not depths[label] > 0:
+            own = np.abs(shape - learned[inside]) < np.abs(learned[inside] - behind[inside])
+            result[inside] = np.where(own, shape, learned[inside])
+            continue
         middle = float(np.median(shape))
         result[inside] = depths[label] * (shape / middle if middle > 0 else 1)
     return result
