@@ -218,7 +218,7 @@ def _is_modest(value: Any, most: int, *, deep: int = 3) -> bool:
     return is_bounded or (isinstance(value, float) and math.isinf(value))  # JSON has no infinite numbers
 
 
-def _try(scheduler: EulerDiscreteScheduler) -> None:
+def _try(scheduler: Any) -> None:
     """Raise what some values of a configuration would raise in a run, after everything was loaded."""
     scheduler.set_timesteps(2)
     noise = torch.zeros(1, 1, 1, 1)
@@ -233,7 +233,7 @@ def _empty(part: str, config: dict[str, Any]) -> Any:
     with init_empty_weights(include_buffers=False):
         if part == "image_encoder":
             known = {name: value for name, value in config.items() if name in _OF_IMAGE_ENCODER}
-            facts = CLIPVisionConfig.from_dict(known)
+            facts: Any = CLIPVisionConfig.from_dict(known)
             parts = (facts.image_size // facts.patch_size) ** 2
             if parts > _LARGEST_NUMBER:  # the network's own list of them is no weight, and is allocated
                 raise ValueError(f"its image has {parts} parts, beyond any real network")
