@@ -543,7 +543,7 @@ def _placed(scene: _Scene, footings: list[NDArray[np.float32]], frame: int) -> N
 def _require_measured(shot: Shot, scene: _Scene, footings: list[NDArray[np.float32]]) -> calibration.Judged:
     """How good the measured depth is, whatever learned depth makes of it; raises `UnsupportedShot` for too little."""
     measured = _judged(shot, replace(scene, learned=None), footings)
-    require_measured(measured.confirmed)
+    require_measured(measured.confirmed, lens_guessed=scene.views.lens_guessed)
     return measured
 
 

@@ -65,8 +65,10 @@ _FITS, _MOSTLY = 3.0, 0.7  # pixels at 640 from a static point, within which thi
 _LEAST = 0.5  # of the cells; frames of correct solves have .52 to 1, those that follow an object .15 to .3
 _MOST_FRAMES = 0.05  # share of a shot's frames that may have less, with a warning
 _MOST_CONTRADICTED = 0.1  # of the depth, by neighboring frames; good clips have .01, a fence before a lawn .18
-# confirmed share of the image; a night street in its own reflections has .08, usable clips .23 and more
-_LEAST_CONFIRMED = 0.12
+_LEAST_CONFIRMED, _LEAST_CONFIRMED_OF_GUESS = 0.04, 0.12
+"""Confirmed share of the image. Nothing else vouches for a guessed focal length: a night street in its own reflections,
+whose depth is wrong, has .08, and usable clips have .23 and more. With a focal length that is known or solved an avenue
+has .07, whose depth is coarse, but tells near from far."""
 _LEAST_CONFIDENT = 0.5  # mean confidence, below which there is a warning; a fence before a lawn has .48
 _PART_FRAMES, _PART_SHARE = 2 * SHORTEST, 0.5  # frames and share of a shot, of which a part is worth solving by itself
 
@@ -518,14 +520,16 @@ def inconsistent(share: float) -> tuple[str, ...]:
     )
 
 
-def require_measured(confirmed: float) -> None:
+def require_measured(confirmed: float, *, lens_guessed: bool) -> None:
     """Raise `UnsupportedShot` where other frames confirm the depth of too small a share of the image."""
-    if confirmed < _LEAST_CONFIRMED:
+    least = _LEAST_CONFIRMED_OF_GUESS if lens_guessed else _LEAST_CONFIRMED
+    where = " where the focal length is guessed" if lens_guessed else ""
+    if confirmed < least:
         raise UnsupportedShot(
             f"Too little of the depth can be measured: other frames confirm it on {confirmed:.0%} of the image, "
-            f"and {_LEAST_CONFIRMED:.0%} are needed. The camera moves little for what it sees, or reflections, blur, "
+            f"and {least:.0%} are needed{where}. The camera moves little for what it sees, or reflections, blur, "
             "flat colors or changing light fill the image.",
-            HINT,
+            f"Set the focal length if you know it. {HINT}" if lens_guessed else HINT,
         )
 
 
