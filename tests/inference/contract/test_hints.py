@@ -81,6 +81,7 @@ def test_messages_name_settings_that_there_are():
         hints.OF_A_JOB
         | hints.OF_AN_EXPORT
         | hints.OF_A_PLAN
+        | hints.OF_A_REFINEMENT
         | {p.name for name in registry.names() for p in registry.info(name).parameters}
     )
     wrong = []
