@@ -67,8 +67,7 @@ _MOST_FRAMES = 0.05  # share of a shot's frames that may have less, with a warni
 _MOST_CONTRADICTED = 0.1  # of the depth, by neighboring frames; good clips have .01, a fence before a lawn .18
 _LEAST_CONFIRMED, _LEAST_CONFIRMED_OF_GUESS = 0.04, 0.12
 """Confirmed share of the image. Nothing else vouches for a guessed focal length: a night street in its own reflections,
-whose depth is wrong, has .08, and usable clips have .23 and more. With a focal length that is known or solved an avenue
-has .07, whose depth is coarse, but tells near from far."""
+whose depth is wrong, has .08, an avenue with coarse depth .07, and usable clips have .23 and more."""
 _LEAST_CONFIDENT = 0.5  # mean confidence, below which there is a warning; a fence before a lawn has .48
 _PART_FRAMES, _PART_SHARE = 2 * SHORTEST, 0.5  # frames and share of a shot, of which a part is worth solving by itself
 
