@@ -18,8 +18,6 @@ BEHIND = 0.02
 """Share of the distance by which a surface is another one than that in front of it."""
 _AROUND = 2
 """Pixels around one that the scene's surface is looked for in: edges of estimated depth are off by some."""
-
-
 _AT_ONCE = 2_000_000
 """Pairs of a triangle and a pixel that are looked at in one go."""
 

@@ -51,13 +51,19 @@ def test_a_file_is_whole_or_it_is_said(empty_file, tmp_path, ending):
             whole_files.require(path)
 
 
-def test_alembic_is_not_begun_where_the_disk_is_nearly_full(empty_file, tmp_path, monkeypatch):
+def exported_on_a_disk(tmp_path, monkeypatch, *, free):
+    """A depth sequence and an export of it, where so many bytes are free."""
     depth = depth_module.load(
         depth_maker.make(tmp_path / "a", camera=lambda n: depth_maker.dolly(n, width=24, height=16, focal_length=26.0))
     )
     wanted = export.wanted(depth, {"directory": str(tmp_path / "out"), "format": "CHAN"}, scene=bpy.context.scene)
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(whole_files.shutil, "disk_usage", lambda folder: usage._replace(free=500_000))
+    monkeypatch.setattr(whole_files.shutil, "disk_usage", lambda folder: usage._replace(free=free))
+    return depth, wanted
+
+
+def test_alembic_is_not_begun_where_the_disk_is_nearly_full(empty_file, tmp_path, monkeypatch):
+    depth, wanted = exported_on_a_disk(tmp_path, monkeypatch, free=500_000)
     with pytest.raises(Problem, match="up to 1 MB are needed, and 0 MB are free"):
         blender_files.write(depth, wanted, "alembic", scene=bpy.context.scene)
     assert not list((tmp_path / "out").iterdir()) and len(bpy.data.scenes) == 1
@@ -65,12 +71,7 @@ def test_alembic_is_not_begun_where_the_disk_is_nearly_full(empty_file, tmp_path
 
 def test_usd_on_a_full_disk_is_said_to_lack_room(empty_file, tmp_path, monkeypatch):
     """It says that it finds no suitable plugin."""
-    depth = depth_module.load(
-        depth_maker.make(tmp_path / "a", camera=lambda n: depth_maker.dolly(n, width=24, height=16, focal_length=26.0))
-    )
-    wanted = export.wanted(depth, {"directory": str(tmp_path / "out"), "format": "CHAN"}, scene=bpy.context.scene)
-    usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(whole_files.shutil, "disk_usage", lambda folder: usage._replace(free=0))
+    depth, wanted = exported_on_a_disk(tmp_path, monkeypatch, free=0)
 
     def fail(**_options):
         raise RuntimeError("Error: USD Export: unable to find suitable USD plugin to write it")

@@ -8,9 +8,11 @@ Where it lets dynamic objects sink into what is behind them, they have its shape
 The fit is a field of low resolution: a scale and a shift for each cell of a grid over the image and over the learned
 disparity (a bilateral grid: Chen, Paris and Durand, SIGGRAPH 2007), in each frame, smooth along all four axes. The
 moments of a weighted straight line are summed by cell and smoothed, from wide to narrow; where a cell has little to
-go by, the wider level holds. A slope is the ratio of the standard deviations: a regression's would be too small, as
-the learned disparity has errors as well, and dynamic objects would sink into what is behind them. Pixels far from
-the last fit have little weight (Cauchy), so wrong measurements do not bend it.
+go by, the wider level holds. Of a network that does not let small subjects sink, a simpler field tells more where
+nothing near was measured, a drift (`_drift`): the wide level is whichever misses the measured disparity by less. A
+slope is the ratio of the standard deviations: a regression's would be too small, as the learned disparity has errors as
+well, and dynamic objects would sink into what is behind them. Pixels far from the last fit have little weight (Cauchy),
+so wrong measurements do not bend it.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -244,7 +247,7 @@ def _line(read: Measured, count: int) -> tuple[float, float, float]:
         slope = np.sqrt(dd / xx)
         missed = np.abs(d - slope * x)
         deviation = _deviation(missed, weight)
-        share = weight / (1 + (missed / (_CAUCHY * deviation)) ** 2)
+        share = _robust(weight, missed, deviation)
     return slope, mean_d - slope * mean_x, deviation
 
 
@@ -277,20 +280,20 @@ def _drift(read: Measured, line: NDArray[np.float32], deviation: float) -> NDArr
             equations = np.concatenate([pixels * (bins / _MIDDLE - 1)[:, None], pixels], axis=1)
             misses.append(np.abs(left - equations @ (share @ found)))
             weights_of.append(weight)
-            weighted = equations * (weight / (1 + (misses[-1] / (_CAUCHY * deviation)) ** 2))[:, None]
+            robust = _robust(weight, misses[-1], deviation)
+            weighted = equations * robust[:, None]
             earlier = min(int(np.argmax(share > 0)), len(found) - 2)
             both = share[earlier : earlier + 2]
             product, first = np.kron(np.outer(both, both), weighted.T @ equations), earlier * terms
             for band in range(2 * terms):
                 products[band, first : first + 2 * terms - band] += np.diagonal(product, -band)
             values[first : first + 2 * terms] += np.kron(both, weighted.T @ left)
-            counted += float(weighted[:, terms // 2 :].sum())
+            counted += float(robust.sum())
         deviation = _deviation(np.concatenate(misses), np.concatenate(weights_of))
         products[0] += _DRAWN * counted / len(found) + 1e-12
         found = solveh_banded(products, values, lower=True).reshape(found.shape)
-    cells = (
-        (np.arange(count) + 0.5) * _CELL / size for count, size in zip(line.shape[2:4], (height, width), strict=True)
-    )
+    rows, columns = line.shape[2:4]
+    cells = (np.arange(rows) + 0.5) * _CELL / height, (np.arange(columns) + 0.5) * _CELL / width
     steeper, moved = np.split(times @ found @ np.kron(np.eye(2), _shares(*cells).T), 2, axis=1)
     added = np.stack([steeper / _MIDDLE, moved - steeper], axis=1).reshape(*line.shape[:4], 1)
     drift = line + added.astype(np.float32)
@@ -339,7 +342,7 @@ def _moments(read: Measured, field: NDArray[np.float32], deviation: float) -> tu
         missed = np.abs(inverse_depth - _applied(field[frame], bins, _places(bins)))
         missed_by.append(missed[::_SAMPLED, ::_SAMPLED].ravel())
         weight_of.append(weight[::_SAMPLED, ::_SAMPLED].ravel())
-        weight = weight / (1 + (missed / (_CAUCHY * deviation)) ** 2)
+        weight = _robust(weight, missed, deviation)
         x, d = weight * bins, weight * inverse_depth
         moments[frame] = _summed(
             [weight, x, d, x * bins, x * inverse_depth, d * inverse_depth], bins, moments.shape[2:]
@@ -400,6 +403,11 @@ def _applied(
 def _sampled(count: int) -> list[int]:
     """The frames for the first fit."""
     return [int(frame) for frame in np.unique(np.linspace(0, count - 1, min(count, _SAMPLED_FRAMES)).astype(int))]
+
+
+def _robust(weight: NDArray[Any], missed: NDArray[Any], deviation: float) -> NDArray[Any]:
+    """Weights that fall with the residual (Cauchy)."""
+    return weight / (1 + (missed / (_CAUCHY * deviation)) ** 2)
 
 
 def _deviation(missed: NDArray[np.floating], weight: NDArray[np.floating]) -> float:
