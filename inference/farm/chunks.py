@@ -30,7 +30,7 @@ from ..estimators import registry, requirements
 from ..media import processing_size
 from ..media.clip import open_clip
 from ..run import automatic, checkpoints, pieces, runner, shots
-from ..run.output import Output
+from ..run.output import Output, map_names
 from . import planning
 from .planning import Plan
 
@@ -113,8 +113,9 @@ def do_all(
     ------
     Failure
         EARLY: chunks of the phase before are missing. MISSING: this computer lacks what the plan was made with, or has
-        another. INCOMPLETE: what other chunks have left is damaged; they are to be done again. USAGE: there is no plan,
-        or no chunk of a number. Otherwise as for `runner.estimate`.
+        another. BAD_CLIP: the clip, mattes or depth that chunks read are others than those that were planned.
+        INCOMPLETE: what other chunks have left is damaged; they are to be done again. USAGE: there is no plan, or no
+        chunk of a number. Otherwise as for `runner.estimate`.
     """
     folder = folder.absolute()
     if planning.is_merged(folder):
@@ -173,6 +174,7 @@ class _Work:
                 raise Cancelled
 
         self._check = check
+        planning.check_clip(plan, of_chunks=True)
         own_files.make_folder(self._scratch / leftovers.CHUNKS)
         self._choice = self._require(emit)
         self._device = runner.device_name(self._choice.used, self._choice.parameters)
@@ -234,6 +236,11 @@ class _Work:
                     _require_whole(self._folder, plan, list(before))
                 raise
             write(f"{phase.label}: done in {time.monotonic() - begun:.1f} s\n")
+            try:
+                planning.check_clip(plan, of_chunks=True)
+            except Failure:  # it has changed meanwhile
+                _drop_shot(self._folder, chunk.first_frame, chunk.last_frame)
+                raise
             note = self._noted(done, warnings, time.monotonic() - begun)
             if note_of(self._folder, plan, number) is None:  # one that is damaged, or another plan's, would stay
                 forget(self._folder, number)
@@ -355,6 +362,16 @@ def require_own(folder: Path) -> None:
 def forget(folder: Path, number: int) -> None:
     """Count a chunk as not done."""
     _note(folder / SCRATCH, number).unlink(missing_ok=True)
+
+
+def _drop_shot(folder: Path, first: int, last: int) -> None:
+    """Delete what there is of a shot, which would be taken for that of the clip that was planned."""
+    inside = f"shot.{first:04d}-{last:04d}/"
+    kept = (name for name in _own_names() if name.startswith(leftovers.SHOT))
+    own_files.clear(folder / SCRATCH, own_files.Names(tuple(name.replace(leftovers.SHOT, inside) for name in kept)))
+    for place in (folder, folder / SCRATCH / "low", folder / SCRATCH / "new"):
+        for name in itertools.chain.from_iterable(map_names(n, confidence=True) for n in range(first, last + 1)):
+            own_files.remove(place / name)
 
 
 def is_damaged(folder: Path, note: Note) -> bool:

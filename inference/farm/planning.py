@@ -31,7 +31,8 @@ from ..run import automatic, checks, inputs, output, pieces, runner
 from ..run.runner import Provenance
 from . import CHUNK_FRAMES, STARTS
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2: what chunks read has a key of its own."""
 _FRAMES_OF_WINDOW = 22
 _JOINS = 0.2
 """Share of a shot's work that what finishes it has at most where its phases have done the rest."""
@@ -111,8 +112,9 @@ class Plan:
         Those that run.
     provenance : Provenance
         Of the computer that planned, whose packages and weights the others must have.
-    files : str
-        `inputs.Inputs.files_key` of the clip.
+    files, chunk_files : str
+        `inputs.Inputs.files_key` of all that the job reads, and of what chunks read of it: without the clip where their
+        maps are not at its size.
     plate, size : (int, int)
         Width and height of the clip's frames, and at processing resolution.
     lens_tag : (float, float) or None
@@ -131,6 +133,7 @@ class Plan:
     estimators: tuple[Word, ...]
     provenance: Provenance
     files: Word
+    chunk_files: Word
     plate: tuple[Side, Side]
     size: tuple[Side, Side]
     first_frame: Frame
@@ -222,6 +225,7 @@ def make(
             estimators=tuple(info.name for info in run.task.choice.used),
             provenance=run.provenance,
             files=run.read.files_key(),
+            chunk_files=run.read.files_key(clip=job.full_size),
             plate=run.task.plate,
             lens_tag=run.task.lens_tag,
             size=run.size,
@@ -331,20 +335,24 @@ def _stamp(path: Path) -> tuple[int, ...] | None:
     return facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
-def check_clip(plan: Plan) -> None:
-    """Raise a `Failure` (BAD_CLIP) unless the clip's files are those that were planned, by name, size and time."""
+def check_clip(plan: Plan, *, of_chunks: bool = False) -> None:
+    """Raise a `Failure` (BAD_CLIP) unless the clip's files are those that were planned, by name, size and time.
+
+    So must the mattes be, and depth that the job takes. `of_chunks` : only what chunks read.
+    """
     job, noted = plan.job, inputs.note(plan.job)
     parameters = checks.resolve_parameters(automatic.info(job.estimator), job.parameters)
     given = checks.input_sequences(automatic.info(job.estimator), parameters, Path(job.output))
     read = inputs.Inputs(
         job, noted, first=plan.first_frame, last=plan.last_frame, sequences=[str(parameters[name]) for name in given]
     )
-    if read.files_key() != plan.files:
+    is_same = read.files_key(clip=job.full_size) == plan.chunk_files if of_chunks else read.files_key() == plan.files
+    if not is_same:
         raise Failure(
             exit_codes.BAD_CLIP,
             f"{depth_sequence.plate_file(plan.job.source)} is not the clip that was planned: files of it, of its "
             "mattes or of depth that it takes have another size or modification time, or are missing.",
-            hint="Plan it again.",
+            hint="Plan it again, or bring the files that were planned to this computer.",
         )
 
 

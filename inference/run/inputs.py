@@ -160,14 +160,19 @@ class Inputs:
         """What the job reads beside the clip (`plate_files.beside`); None of none."""
         return self._beside
 
-    def files_key(self) -> str:
-        """A hash of the clip's files, and of the mattes, by name, size and modification time, wherever they lie."""
-        facts = [self._identity(path) for path in self._found if path != self._config]
+    def files_key(self, *, clip: bool = True) -> str:
+        """A hash of the files by name, size and modification time, wherever they lie; `clip` : the clip's as well.
+
+        Times count in whole seconds: computers of different systems see those of a shared disk more or less exactly.
+        """
+        left_out = {self._config, *(() if clip else (path for _, path in self._plate))}
+        facts = [self._identity(path, unit=10**9) for path in self._found if path not in left_out]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
-    def _identity(self, path: Path) -> list[object]:
+    def _identity(self, path: Path, *, unit: int = 1) -> list[object]:
+        """Name, size and time, in so many nanoseconds, of a file; of a missing one its name."""
         _, facts = self._found[path]
-        return [path.name, *((facts.size, facts.written) if facts else ())]
+        return [path.name, *((facts.size, facts.written // unit) if facts else ())]
 
 
 def note(job: Job) -> dict[Path, _Facts | None]:

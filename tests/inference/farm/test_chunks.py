@@ -207,6 +207,51 @@ def test_another_clip_than_the_planned_one_is_refused(farm, cut_clip, worker, tm
     assert depth_sequence.load(farm.output).source.path == str(clip), "as the artist's computer knows it"
 
 
+@pytest.mark.slow(seconds=15)
+def test_a_chunk_reads_the_clip_and_the_mattes_that_were_planned(farm, cut_clip, worker, tmp_path):
+    """On each computer: its clip may be an older copy, which the one that merges knows nothing of."""
+    own, other, mattes = tmp_path / "own", tmp_path / "other", tmp_path / "mattes"
+    for folder in (own, other, mattes):
+        shutil.copytree(cut_clip, folder)
+    changed = other / "plate.0015.png"
+    stamp = changed.stat().st_mtime_ns
+    changed.write_bytes((own / "plate.0012.png").read_bytes())
+    chunks = farm.plan(own, "--full-size", "--mattes", mattes, *FEW)
+    upsampling = next(chunk["number"] for chunk in chunks if chunk["name"] == "upsample")
+    assert farm.do(f"0-{upsampling - 1}").returncode == 0
+
+    def elsewhere(clip, *more):
+        return worker("estimate", clip, "--planned", farm.output, "--chunks", upsampling, *more)
+
+    refused = elsewhere(other)
+    assert refused.returncode == exit_codes.BAD_CLIP and "is not the clip that was planned" in refused.stderr
+    assert elsewhere(own, "--mattes", other).returncode == exit_codes.BAD_CLIP
+    shutil.copy2(own / changed.name, changed)
+    os.utime(changed, ns=(stamp, stamp // 1000 * 1000))  # as another kind of system shows a network disk's times
+    assert elsewhere(other).returncode == farm.do().returncode == farm.merge("--clip", other).returncode == 0
+
+
+def test_a_chunk_that_reads_no_clip_needs_none(farm, cut_clip, tmp_path):
+    clip = tmp_path / "clip"
+    shutil.copytree(cut_clip, clip)
+    farm.plan(clip, *FEW)
+    shutil.move(clip, tmp_path / "moved")
+    assert farm.do().returncode == farm.merge("--clip", tmp_path / "moved").returncode == 0
+
+
+def test_a_clip_that_changes_while_a_chunk_reads_it_leaves_no_note(farm, cut_clip, worker, tmp_path):
+    clip = tmp_path / "clip"
+    shutil.copytree(cut_clip, clip)
+    farm.plan(clip, "--full-size", "--parameter", "pause=0.5", *FEW)
+    process = farm.start("0")
+    while not any(farm.output.glob(".fathom/shot*/bright/*.npy")):
+        time.sleep(0.02)
+    os.utime(clip / "plate.0012.png", (1, 1))
+    assert process.communicate() and process.returncode == exit_codes.BAD_CLIP
+    assert not any(farm.output.glob(".fathom/chunks/*.json"))
+    assert not any(farm.output.glob(".fathom/shot*/bright/*.npy")), "what may be of another clip"
+
+
 @pytest.mark.slow
 def test_depth_that_a_job_takes_is_a_part_of_its_plan(farm, cut_clip, worker, tmp_path):
     given = tmp_path / "given"
