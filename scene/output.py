@@ -288,7 +288,7 @@ def input_changed(wanted: Job, folder: Path, made: DepthSequence | MadeMattes) -
     """Whether a file that the job reads has changed since the result in a folder was made.
 
     They have where they are not as the result says, or, where it does not say, were written after it: the clip's, the
-    mattes, and of a depth sequence or of trained weights that the job takes the record.
+    mattes, of a depth sequence or of trained weights that the job takes the record, and the color configuration.
     """
     first, last = wanted.first_frame, wanted.last_frame
     files: list[Path] = []
@@ -299,7 +299,9 @@ def input_changed(wanted: Job, folder: Path, made: DepthSequence | MadeMattes) -
     others, of_mattes = plate_files.beside(wanted.mattes, wanted.parameters), isinstance(made, MadeMattes)
     if isinstance(made, MadeMattes) or made.other_files is None:
         files += others
-    elif made.other_files.are_others(plate_files.look_at(others)):
+    elif made.other_files.are_others(
+        plate_files.look_at(others, colors=plate_files.color_config(wanted.source.ocio_config))
+    ):
         return True
     made_at = (folder / (made_mattes.SIDECAR if of_mattes else depth_sequence.SIDECAR)).stat().st_mtime_ns
     return any(path.stat().st_mtime_ns > made_at for path in files if path.exists())

@@ -167,7 +167,7 @@ def _is_of_others(made: DepthSequence, folder: Path, depth: Depth, wanted: Refin
         return True
     if made.other_files is None:
         return not _is_newer(folder, depth.folder)
-    return made.other_files.are_others(contract.files_beside(wanted, first, last))
+    return made.other_files.are_others(contract.files_beside(wanted, depth.source, first, last))
 
 
 def _is_newer(folder: Path, than: Path) -> bool:

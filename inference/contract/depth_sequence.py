@@ -149,8 +149,8 @@ class DepthSequence:
     plate_files : PlateFiles or None
         The plate's files in these frames, as they were read; None: unknown.
     other_files : PlateFiles or None
-        The files that were read beside the plate (`plate_files.beside`), and of a refined depth those that it is of;
-        None: unknown, or none.
+        The files that were read beside the plate (`plate_files.beside`) with the color configuration, and of a refined
+        depth those that it is of; None: unknown, or none.
     """
 
     source: Source

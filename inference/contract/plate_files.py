@@ -6,7 +6,9 @@ Standard library only.
 
 from __future__ import annotations
 
+import os
 import re
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,8 @@ from typing import Annotated
 
 from . import numbering
 from .job import Source
-from .records import Bounds
+from .records import Bounds, RecordError
+from .untrusted import read_bytes
 
 _RECORDS = ("depth.json", "model.json")
 """In a folder that is read, what is written last: of a depth sequence, of trained weights."""
@@ -38,8 +41,8 @@ class PlateFiles:
     written : int
         When the last of them was written, in nanoseconds since 1970.
     order : int or None
-        Bytes of each times its place in the order of frames, summed: frames that are renumbered are others. None:
-        unknown.
+        Bytes of each times its place in the order of frames, summed: frames that are renumbered are others. To it comes
+        a checksum of the color configuration: that of a Blender that was installed anew is the same. None: unknown.
     """
 
     size: Annotated[int, Bounds(0, 2**63)]
@@ -87,22 +90,36 @@ def beside(mattes: str | None, parameters: Mapping[str, object]) -> list[Path]:
     return found
 
 
+def color_config(named: str | Path | None) -> Path | None:
+    """The file of the OCIO configuration that a clip names, or else the variable ``OCIO``; None for a built-in one."""
+    found = named or os.environ.get("OCIO") or ""
+    return None if not found or str(found).startswith("ocio://") else Path(found)
+
+
 def look(source: Source, first: int | None, last: int | None) -> PlateFiles | None:
     """The clip's files as they are; None where one is missing."""
     return look_at(path for _, path in paths(source, first, last))
 
 
-def look_at(files: Iterable[Path]) -> PlateFiles | None:
-    """Files as they are; None where one is missing, and of none."""
+def look_at(files: Iterable[Path], *, colors: Path | None = None) -> PlateFiles | None:
+    """Files as they are, and the color configuration that they are read by; None where one is missing, and of none."""
     try:
         found = [path.stat() for path in files]
     except OSError:
         return None
-    return of((facts.st_size, facts.st_mtime_ns) for facts in found)
+    return of(((facts.st_size, facts.st_mtime_ns) for facts in found), checksum=_checksum(colors))
 
 
-def of(facts: Iterable[tuple[int, int]]) -> PlateFiles | None:
-    """The files of some sizes and times, in order; None of none."""
+def of(facts: Iterable[tuple[int, int]], *, checksum: int = 0) -> PlateFiles | None:
+    """The files of some sizes and times, in order, and the checksum of a configuration; None of none."""
     sizes, times = zip(*found) if (found := list(facts)) else ((), ())
-    order = sum(place * size for place, size in enumerate(sizes, 1)) % _ORDERS
-    return PlateFiles(size=sum(sizes), written=max(times), order=order) if found else None
+    order = (checksum + sum(place * size for place, size in enumerate(sizes, 1))) % _ORDERS
+    return PlateFiles(size=sum(sizes), written=max(times, default=0), order=order) if found or checksum else None
+
+
+def _checksum(path: Path | None) -> int:
+    """Of a file's content; 0 for none, and for one that cannot be read, which whoever needs it says."""
+    try:
+        return zlib.crc32(read_bytes(path)) if path is not None else 0
+    except (OSError, RecordError):
+        return 0

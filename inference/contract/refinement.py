@@ -71,13 +71,16 @@ class Refinement:
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def files_beside(wanted: Refinement, first: int, last: int) -> PlateFiles | None:
-    """The files that a refinement of some frames reads beside the plate, as they are: the depth's, the sky's mattes."""
+def files_beside(wanted: Refinement, source: Source, first: int, last: int) -> PlateFiles | None:
+    """The files that a refinement of some frames reads beside the plate `source`, as they are: the depth's, the sky's
+    mattes, the color configuration.
+    """
     folder = Path(wanted.depth)
     folder = folder.parent if folder.name == SIDECAR else folder
     maps = (folder / name(number) for number in range(first, last + 1) for name in (disparity_name, confidence_name))
     found = [folder / SIDECAR, *(each for each in maps if each.is_file())]
-    return plate_files.look_at([*found, *plate_files.beside(wanted.sky_mattes, {})])
+    colors = plate_files.color_config(source.ocio_config)
+    return plate_files.look_at([*found, *plate_files.beside(wanted.sky_mattes, {})], colors=colors)
 
 
 def validate(wanted: Refinement) -> Refinement:

@@ -73,12 +73,6 @@ def named_config(config: str | Path | None) -> str | Path | None:
     return config or os.environ.get("OCIO") or None
 
 
-def config_file(config: str | Path | None) -> Path | None:
-    """The file of `named_config`; None for one that is built into OCIO."""
-    named = named_config(config)
-    return None if named is None or str(named).startswith("ocio://") else Path(named)
-
-
 def load(path: str | Path | None) -> PyOpenColorIO.Config:
     """A configuration (`named_config`); None: the built-in one.
 

@@ -174,7 +174,8 @@ class _Progress:
         First and last of the frames, or first frames of the shots, whose files are whole.
     finished : bool
     plate_files, other_files : PlateFiles or None
-        What the files were made of, as far as it is read: the plate's frames, and the depth's maps and the mattes.
+        What the files were made of, as far as it is read: the plate's frames; the depth's maps, the mattes and the
+        color configuration.
     """
 
     key: Word
@@ -244,16 +245,23 @@ def _key(wanted: Export, depth: Path) -> str:
 
 
 def _plate_files(wanted: Export, sequence: DepthSequence) -> PlateFiles | None:
-    """The plate's files, where the export reads them: images, or of EXR files the data windows."""
-    is_read = wanted.format in ("exr", "ply") or wanted.at_full_size
-    return plate_files.look(sequence.source, sequence.first_frame, sequence.last_frame) if is_read else None
+    """The plate's files, where the export reads them."""
+    if not _reads_plate(wanted):
+        return None
+    return plate_files.look(sequence.source, sequence.first_frame, sequence.last_frame)
+
+
+def _reads_plate(wanted: Export) -> bool:
+    """Whether an export reads the plate: its images, or of EXR files the data windows."""
+    return wanted.format in ("exr", "ply") or wanted.at_full_size
 
 
 def _other_files(wanted: Export, sequence: DepthSequence, depth: Path) -> PlateFiles | None:
-    """The depth's maps and the mattes, of all frames, whichever are exported."""
+    """The depth's maps and the mattes, of all frames, whichever are exported, and what the plate's colors are read by."""
     numbers = range(sequence.first_frame, sequence.last_frame + 1)
     maps = (depth / name(number) for number in numbers for name in (disparity_name, confidence_name))
-    return plate_files.look_at([*filter(Path.is_file, maps), *plate_files.beside(wanted.mattes, {})])
+    colors = plate_files.color_config(sequence.source.ocio_config) if _reads_plate(wanted) else None
+    return plate_files.look_at([*filter(Path.is_file, maps), *plate_files.beside(wanted.mattes, {})], colors=colors)
 
 
 def _values(part: Part) -> _Values:

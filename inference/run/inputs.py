@@ -22,7 +22,6 @@ from ..contract import depth_sequence, exit_codes, plate_files
 from ..contract.depth_sequence import Weights
 from ..contract.job import Job
 from ..contract.plate_files import PlateFiles
-from ..media.color_config import config_file
 from ..media.mattes import mattes
 
 
@@ -73,10 +72,10 @@ class Inputs:
         images: Iterable[tuple[int, Path]] = (),
     ) -> None:
         self._job = job
-        self._config = config_file(job.source.ocio_config)
+        self._config = plate_files.color_config(job.source.ocio_config)
         self._plate = plate_files.paths(job.source, first, last)
         self._clip = [*self._plate, *_mattes(job, first, last), *images]
-        self._beside = plate_files.look_at(plate_files.beside(job.mattes, job.parameters))
+        self._beside = plate_files.look_at(plate_files.beside(job.mattes, job.parameters), colors=self._config)
         self._given: list[tuple[int | None, Path]] = []
         for folder in map(Path, sequences):
             self._given.append((None, folder / depth_sequence.SIDECAR))
@@ -157,7 +156,7 @@ class Inputs:
         return plate_files.of((each.size, each.written) for each in found) if len(found) == len(self._plate) else None
 
     def other_files(self) -> PlateFiles | None:
-        """What the job reads beside the clip (`plate_files.beside`); None of none."""
+        """What the job reads beside the clip (`plate_files.beside`), and the colors' configuration; None of none."""
         return self._beside
 
     def files_key(self, *, clip: bool = True) -> str:

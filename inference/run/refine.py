@@ -107,7 +107,7 @@ def refine(
         parts = {shot: _part(wanted, depth, shot, clip, size) for shot in sequence.done_shots}  # raises before any work
         skies = [(number, file) for part in parts.values() if part.sky for number, file in part.sky.by_frame()]
         read = inputs.Inputs(job, noted, first=first, last=last, sequences=[str(depth)], images=skies)
-        beside = contract.files_beside(wanted, first, last)
+        beside = contract.files_beside(wanted, source, first, last)
         _require_same(depth, sequence)
         state = State(
             key=_key(wanted, read, depth),

@@ -134,6 +134,20 @@ def test_what_takes_the_place_of_a_file_that_was_read_gets_a_new_version_whateve
     assert output.place(tmp_path, "street", job).folder.name == "v002"
 
 
+def test_a_color_configuration_that_is_edited_gets_a_new_version_one_that_is_installed_anew_does_not(tmp_path):
+    config = tmp_path / "config.ocio"
+    config.write_text("one")
+    then = config.stat().st_mtime
+    job = replace(JOB, source=replace(JOB.source, ocio_config=str(config)))
+    read = plate_files.look_at([], colors=plate_files.color_config(job.source.ocio_config))
+    finish(tmp_path / "street" / "v001", job, beside=read)
+    os.utime(config, (then + 3600, then + 3600))
+    assert output.place(tmp_path, "street", job).standing == "finished"
+    config.write_text("two")
+    os.utime(config, (then, then))
+    assert output.place(tmp_path, "street", job).folder.name == "v002"
+
+
 def test_frames_that_are_renumbered_are_another_clip(tmp_path):
     """A clip that is played backward has the same files, of the same time."""
     names = tuple(f"plate.{n}.png" for n in (1, 2, 3))

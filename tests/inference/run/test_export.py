@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import json
+import os
 import threading
 from dataclasses import replace
 from fractions import Fraction
@@ -11,6 +12,7 @@ import av
 import cv2
 import numpy as np
 import OpenEXR
+import PyOpenColorIO
 import pytest
 
 from inference.common.failures import Cancelled, ClipError, Failure
@@ -526,10 +528,20 @@ def of_a_matte(tmp_path):
     cv2.imwrite(str(tmp_path / "mattes" / "m.1002.png"), np.full(PLATE[::-1], 90, np.uint8))
 
 
-@pytest.mark.parametrize("change", [of_a_map, of_the_plate, of_a_matte])
+def of_the_colors(tmp_path):
+    path = tmp_path / "config.ocio"
+    before = path.stat()
+    path.write_text(path.read_text().replace("0", "1", 1))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.parametrize("change", [of_a_map, of_the_plate, of_a_matte, of_the_colors])
 @pytest.mark.parametrize("is_whole", [True, False])
-def test_files_of_what_has_changed_since_are_not_gone_on_with(tmp_path, change, is_whole):
+def test_files_of_what_has_changed_since_are_not_gone_on_with(tmp_path, monkeypatch, change, is_whole):
     depth, out = make(tmp_path), tmp_path / "out"
+    config = "# 0\n" + PyOpenColorIO.Config.CreateFromFile("ocio://cg-config-latest").serialize()
+    (tmp_path / "config.ocio").write_text(config)
+    monkeypatch.setenv("OCIO", str(tmp_path / "config.ocio"))
     mattes = make_mattes(tmp_path / "mattes", 8)
     looks = []
 

@@ -165,6 +165,21 @@ def test_another_color_configuration_makes_another_job(tmp_path, monkeypatch):
     assert len(set(keys)) == 3
 
 
+def test_a_result_has_what_its_colors_were_read_by(tmp_path, monkeypatch):
+    plate, config = stills(tmp_path / "plate", range(1, 5)), tmp_path / "config.ocio"
+    wanted = job.Job(source=describe(plate[0]), output=str(tmp_path / "depth"))
+    monkeypatch.setenv("OCIO", str(config))
+
+    def beside():
+        return inputs.Inputs(wanted, inputs.note(wanted), first=1, last=4).other_files()
+
+    assert beside() is None
+    config.write_text("one")
+    found = beside()
+    config.write_text("two")
+    assert found is not None and found.are_others(beside())
+
+
 def test_only_what_gives_the_same_to_the_bit_is_resumed(tmp_path):
     plate = stills(tmp_path / "plate", range(1, 5))
     wanted = job.Job(source=describe(plate[0]), output=str(tmp_path / "depth"))
