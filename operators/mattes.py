@@ -179,8 +179,8 @@ class FATHOM_OT_use_mask(OnShown, bpy.types.Operator):
         shown, sequencer = self.shown(context)
         mask = known.mask_of(self.mask or getattr(getattr(context.space_data, "mask", None), "name", ""))
         plate = source.in_range(source.from_shown(shown, sequencer), settings_module.from_scene(context.scene).frames)
-        root = output.root_folder(context.scene.fathom.output) / output.clip_folder(plate.name)
-        folder = mask_images.rasterize(mask, plate, root / output.clip_folder(f"mattes {mask.name}"))
+        parent = output.root_folder(context.scene.fathom.output) / output.clip_folder(plate.name)
+        folder = mask_images.rasterize(mask, plate, mask_images.own_folder(parent, mask, plate))
         context.scene.fathom.mattes = portable_path(folder)
         self.report({"INFO"}, readable(f"The mattes are in {folder}"))
         return {"FINISHED"}

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import bpy
 
-from ..inference.contract import own_files
+from ..inference.contract import own_files, records
+from ..inference.contract.records import FilePath, RecordError
 from . import versions, whole_files
+from .output import clip_folder
 from .problems import Problem
 from .source import Plate
 
@@ -21,6 +25,41 @@ and writes through links."""
 def name_of(frame: int) -> str:
     """The file name of a frame's matte."""
     return f"matte.{frame:04d}.png"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Owner:
+    """Whose mattes a folder is for: the movie, or the folder of the image sequence."""
+
+    plate: FilePath
+
+
+def own_folder(parent: Path, mask: bpy.types.Mask, plate: Plate) -> Path:
+    """The folder for a mask's mattes of a plate, in that of its clip, where a file beside it says whose it is.
+
+    Clips of one name share that, and masks of different files have one name as a rule. Problem where nothing can be
+    written.
+    """
+    for number in itertools.count(1):
+        name = f"mattes {mask.name}" if number == 1 else f"mattes {number} {mask.name}"
+        folder = parent / clip_folder(name)
+        note = folder.with_name(f"{folder.name}.json")
+        try:
+            owner = records.load(_Owner, note, strict=False).plate
+        except FileNotFoundError:
+            break
+        except (OSError, RecordError):
+            continue
+        if owner == plate.source.path:
+            return folder
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        own_files.save_text(note, records.dumps(_Owner(plate=plate.source.path)) + "\n")
+    except OSError as error:
+        raise Problem(
+            f"{parent} cannot be written ({error.strerror or error}): choose another output folder."
+        ) from error
+    return folder
 
 
 def rasterize(mask: bpy.types.Mask, plate: Plate, folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import bpy
 import depth_maker
@@ -82,6 +83,28 @@ def test_one_press_makes_mattes_beside_the_depth(empty_file, tmp_path):
     folder = tmp_path / "depth" / "street" / "mattes box"
     assert [path.name for path in folder.iterdir()] == ["matte.0001.png"]
     assert empty_file.fathom.mattes == str(folder)
+
+
+def test_clips_of_one_name_have_mattes_of_their_own(empty_file, tmp_path):
+    """Every shot's plate may be called so, and the mask of every file."""
+    empty_file.fathom.output = str(tmp_path / "depth")
+    made = []
+    for shot, sides in (("s010", (0, 0.3)), ("s020", (0.5, 1)), ("s010", (0, 0.2))):
+        (tmp_path / shot).mkdir(exist_ok=True)
+        image = tmp_path / shot / "plate.0001.png"
+        depth_maker.write_png(image, depth_maker.smooth_image(1, 64, 48))
+        clip, mask = bpy.data.movieclips.load(str(image), check_existing=True), box(*sides)
+        before = {path: path.read_bytes() for path in made}
+        assert bpy.ops.fathom.use_mask(clip=clip.name) == {"FINISHED"}
+        made.append(Path(empty_file.fathom.mattes) / "matte.0001.png")
+        others = {path for path in before if path.parent != made[-1].parent}
+        assert all(path.read_bytes() == before[path] for path in others)
+        bpy.data.masks.remove(mask)
+    assert [path.parent.name for path in made] == ["mattes box", "mattes 2 box", "mattes box"]
+    (tmp_path / "depth" / "plate" / "mattes box.json").write_text("{")
+    box(0, 1)
+    assert bpy.ops.fathom.use_mask(clip=clip.name) == {"FINISHED"}
+    assert empty_file.fathom.mattes == str(tmp_path / "depth" / "plate" / "mattes 3 box")
 
 
 def test_nothing_is_written_through_a_link(empty_file, tmp_path):
