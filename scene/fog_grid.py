@@ -173,6 +173,11 @@ def _box(
     if not np.isfinite([low, high]).all():
         raise Problem(f"{shown.name} reaches to infinity at frame {frame}: its depth map is damaged, or it was moved.")
     voxel = grid.voxel or float((high - low).max()) / max(grid.count - 3, 1)
+    if not voxel > 0:
+        raise Problem(
+            f"{shown.name} is a single point at frame {frame}, as where it stands too far from the world's origin: move "
+            "what it hangs under back, or give the side of a voxel."
+        )
     low, high = (np.floor(low / voxel) - 1) * voxel, (np.ceil(high / voxel) + 1) * voxel
     return Vector(low), Vector(high), voxel
 

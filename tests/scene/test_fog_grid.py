@@ -1,5 +1,6 @@
 """Fog as OpenVDB grids: read back, filled in front of what was filmed and empty behind it."""
 
+import contextlib
 import math
 
 import bpy
@@ -194,6 +195,16 @@ def test_what_has_no_size_or_no_end_is_a_sentence(built, tmp_path):
     fog.delta_location.x = math.inf
     with pytest.raises(Problem, match="reaches to infinity"):
         fog_grid.write_grid(fog, tmp_path / "fog.vdb", Grid(count=16), scene=bpy.context.scene)
+
+
+@pytest.mark.parametrize("far", [1e9, 1e20, 1e37, 3e38])
+@pytest.mark.parametrize("voxel", [0.0, 1e-30, 1.0, 1e30])
+def test_fog_at_the_end_of_the_world_is_a_sentence(built, tmp_path, far, voxel):
+    """There all of it may be one point, or beyond all numbers."""
+    _, _, fog = built
+    fog.delta_location = (far, far, far)
+    with pytest.raises(Problem) if voxel < 1e-9 and far > 1e9 else contextlib.suppress(Problem):
+        fog_grid.write_grid(fog, tmp_path / "fog.vdb", Grid(count=8, voxel=voxel), scene=bpy.context.scene)
 
 
 def test_a_grid_that_is_not_whole_is_no_grid(built, tmp_path, monkeypatch):
