@@ -17,6 +17,7 @@ from typing import Any
 
 from ..common.failures import Failure
 from ..contract import exit_codes
+from ..contract.untrusted import SURROGATE, in_a_line
 from . import bundles
 from .bundles import Bundle, clip_of, labels_of
 from .planning import Plan
@@ -32,7 +33,7 @@ def write(bundle: Bundle, folder: Path) -> Path:
     Raises
     ------
     Failure
-        USAGE: a path has braces. BAD_OUTPUT: it cannot be written.
+        USAGE: a path has braces, or letters that are not UTF-8. BAD_OUTPUT: it cannot be written.
     """
     script = Path(__file__).with_name(SCRIPT).read_text(encoding="utf-8")
     job = json.dumps(_job(bundle), indent=2, ensure_ascii=False)
@@ -100,6 +101,9 @@ def _root(paths: Sequence[str]) -> str:
 def _below(path: str, root: str) -> str:
     """A path relative to the root, with slashes."""
     if "{" in path or "}" in path:
-        what = f"{path} contains braces, which Flamenco takes for variables."
+        what = f"{in_a_line(path)} contains braces, which Flamenco takes for variables."
+        raise Failure(exit_codes.USAGE, what, hint="Rename it.")
+    if SURROGATE.search(path):
+        what = f"{in_a_line(path)} contains letters that are not UTF-8, which a job of Flamenco's cannot have."
         raise Failure(exit_codes.USAGE, what, hint="Rename it.")
     return Path(path).relative_to(root).as_posix() if root else path

@@ -4,6 +4,7 @@ import contextlib
 import http.server
 import io
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -230,3 +231,12 @@ def test_a_server_that_never_ends_to_answer_holds_nothing_up(tmp_path, monkeypat
             sending.to_flamenco(tmp_path, address, check=check)
         cancelled.set()
         thread.join()
+
+
+@pytest.mark.parametrize(("name", "said"), [("{clips}", "contains braces"), (b"\xff", "letters that are not UTF-8")])
+def test_a_name_that_no_job_can_have_is_said(bundle, cut_clip, tmp_path, name, said):
+    folder = tmp_path / os.fsdecode(name)
+    folder.mkdir()
+    for path in sorted(cut_clip.iterdir())[:4]:
+        shutil.copy(path, folder)
+    assert said in bundle(folder, kind="flamenco", code=exit_codes.USAGE)
