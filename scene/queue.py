@@ -44,6 +44,10 @@ class QueueError(Problem):
     """The queue cannot do what is asked for; the message is one sentence."""
 
 
+def _new_session() -> str:
+    return uuid.uuid4().hex
+
+
 @dataclass
 class _Queue:
     jobs: list[QueuedJob] = field(default_factory=list)
@@ -52,7 +56,7 @@ class _Queue:
     run: Run | None = None
     is_whole: bool = False
     """Whether the job that is running began at its beginning, so that its time counts."""
-    session: str = field(default_factory=lambda: uuid.uuid4().hex)
+    session: str = field(default_factory=_new_session)
     changes: int = 0
     file: int = 0
     """Which file of this session is open."""
@@ -310,6 +314,7 @@ def stop() -> None:
     while _queue.held:
         home, descriptor = _queue.held.popitem()
         queued_jobs.let_go(home, _queue.session, descriptor)
+    _queue.session = _new_session()  # where the extension is enabled again, what was noted so far is left
 
 
 # How it goes on

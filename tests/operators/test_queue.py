@@ -248,6 +248,18 @@ def test_a_log_that_is_none_holds_nothing_up(home, shot, tmp_path):
 
 
 @pytest.mark.slow
+def test_jobs_of_a_queue_are_resumed_where_the_extension_was_off_and_is_on_again(home, shot, tmp_path):
+    """Blender keeps the module, and what it has left would be taken for that of a queue that is open."""
+    add(shot("1001-1002"), tmp_path)
+    add(shot("1003-1004"), tmp_path)
+    queue.stop()
+    left = queue.look()
+    assert len(left) == 2
+    for queued, _ in left:
+        queue.resume(queued.id)
+    assert [done.state for done in queue.run_all()] == ["done", "done"]
+
+
 def test_a_data_folder_that_fills_up_does_not_hold_the_queue_up(home, shot, tmp_path):
     add(shot("1001-1002"), tmp_path)
     add(shot("1003-1004"), tmp_path, Settings(estimator="nobody"))
@@ -274,8 +286,8 @@ def another(home, shot, tmp_path, monkeypatch):
     queued = add(shot(), tmp_path)
     held = dict(queue._queue.held)
     queue._queue.held.clear()
-    queue.stop()
     mine = queue._queue.session
+    queue.stop()
     monkeypatch.setattr(queue._queue, "session", "f" * 32)
     yield queued
     for folder, descriptor in held.items():
@@ -314,6 +326,6 @@ def test_a_session_that_has_ended_leaves_what_waited(home, shot, tmp_path, monke
     assert len(list((home / "jobs").glob("*.lock"))) == 1
     queue.stop()
     assert list((home / "jobs").glob("*.lock")) == []
-    (home / "jobs" / f"{queue._queue.session}.lock").write_text("")  # as of a Blender that was killed
+    (home / "jobs" / f"{queued.session}.lock").write_text("")  # as of a Blender that was killed
     ((left, share),) = queue.look()
     assert (left.id, share) == (queued.id, 0.0) and list((home / "jobs").glob("*.lock")) == []
