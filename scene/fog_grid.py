@@ -175,8 +175,8 @@ def _box(
     voxel = grid.voxel or float((high - low).max()) / max(grid.count - 3, 1)
     if not voxel > 0:
         raise Problem(
-            f"{shown.name} is a single point at frame {frame}, as where it stands too far from the world's origin: move "
-            "what it hangs under back, or give the side of a voxel."
+            f"{shown.name} is a single point at frame {frame}, as where it stands too far from the world's origin: "
+            "move what it hangs under back, or give the side of a voxel."
         )
     low, high = (np.floor(low / voxel) - 1) * voxel, (np.ceil(high / voxel) + 1) * voxel
     return Vector(low), Vector(high), voxel

@@ -257,7 +257,7 @@ def _reads_plate(wanted: Export) -> bool:
 
 
 def _other_files(wanted: Export, sequence: DepthSequence, depth: Path) -> PlateFiles | None:
-    """The depth's maps and the mattes, of all frames, whichever are exported, and what the plate's colors are read by."""
+    """The depth's maps and mattes, of all frames, whichever are exported, and what the plate's colors are read by."""
     numbers = range(sequence.first_frame, sequence.last_frame + 1)
     maps = (depth / name(number) for number in numbers for name in (disparity_name, confidence_name))
     colors = plate_files.color_config(sequence.source.ocio_config) if _reads_plate(wanted) else None
