@@ -21,8 +21,8 @@ def keep_compiled_code() -> None:
     os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / "build" / "numba"))
 
 
-def enable_checkout(inside: Path | None = None) -> None:
-    """Enable the checkout as an extension; call it before anything imports bpy.
+def enable_checkout(inside: Path | None = None, checkout: Path = ROOT) -> None:
+    """Enable a checkout, this one or another, as an extension; call it before anything imports bpy.
 
     Blender's settings and Fathom's data go to a temporary folder. An extension's folder must have its identifier as
     name, and a clone may have another, so the local repository has a link to the checkout. The temporary folder is
@@ -35,7 +35,7 @@ def enable_checkout(inside: Path | None = None) -> None:
     os.environ["FATHOM_HOME"] = str(folder / "home")
     keep_compiled_code()
     (folder / "repository").mkdir()
-    (folder / "repository" / "fathom").symlink_to(ROOT, target_is_directory=True)
+    (folder / "repository" / "fathom").symlink_to(checkout, target_is_directory=True)
     import bpy
 
     bpy.context.preferences.extensions.repos.new(

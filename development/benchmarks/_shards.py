@@ -87,6 +87,32 @@ def view(
     return nearest.reshape(height, width), found.reshape(height, width), weights.reshape(height, width, 3)
 
 
+def seen(
+    places: NDArray[Any], triangles: NDArray[Any], lens: NDArray[Any], size: tuple[int, int], there: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Draw a mesh as `view` does, from a camera beside; `places` are in the taking camera's axes.
+
+    `there` is from the view's places to the taking camera's, [4, 4]. Returns `view`'s result, and the normals of what
+    is seen, [H, W, 3], in the view's axes.
+    """
+    back = np.linalg.inv(there)
+    places = places @ back[:3, :3].T + back[:3, 3]
+    z, triangle, weights = view(places, triangles, lens, size)
+    a, b, c = (places[triangles[triangle, i]] for i in range(3))
+    normal = np.cross(b - a, c - a)
+    normal /= np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-30)
+    return z, triangle, weights, normal
+
+
+def turned(degrees: float, distance: float) -> NDArray[Any]:
+    """From places of a camera that is turned about a point ahead of the taking one to places of that, [4, 4]."""
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    turn, ahead, back = np.eye(4), np.eye(4), np.eye(4)
+    turn[:3, :3] = (c, 0, -s), (0, 1, 0), (s, 0, c)
+    ahead[2, 3], back[2, 3] = distance, -distance
+    return ahead @ turn @ back
+
+
 def shards(
     z: NDArray[Any], normal: NDArray[Any], true: NDArray[Any], lens: NDArray[Any], there: NDArray[Any]
 ) -> NDArray[np.bool_]:

@@ -8,13 +8,14 @@ For true depth at half size, for the same blurred as networks blur it, and with 
 F1          boundary F1 of the maps at the plate's size, bilinearly as the compositor brings them there, against true
             depth; exact, and within one pixel (see `inference.evaluation.accuracy.boundaries`)
 between     share of pixels whose distance lies between those of the two sides of a true edge, off both by 10 %
-shards      share of the image from 5 degrees aside, about the middle of what is seen, that faces of the depth mesh
-            cover which are drawn out there to more than 1.7 times their width: skin from a near thing to what is behind
+shards      share of the image from 5 degrees aside, about the middle of what is seen, that faces of a plain mesh cover
+            which are drawn out there where the scene's surface is not (see `_shards`): skin from a near thing to what
+            is behind
 slits       share of the image through the taking camera that the mesh leaves open, because its edges are cut (by more
             than 10 % of the distance between neighbors, the depth mesh's own start)
 
-The row `truth` is the mesh of true depth at the plate's size: its shards are surfaces that are seen at a grazing angle,
-its slits the least that cutting between neighbors takes.
+The row `truth` is the mesh of true depth at the plate's size: its slits are the least that cutting between neighbors
+takes.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numba import njit
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from development.benchmarks import _shards
 from inference.contract import depth_sequence
 from inference.contract.depth_sequence import DepthSequence, Range, Shot, disparity_name
 from inference.contract.job import Job
@@ -45,7 +46,6 @@ from inference.run.runner import estimate
 
 CUT = 0.1
 """Relative jump between neighbors from which on the mesh is cut."""
-STRETCHED = 1.7
 ASIDE = 5.0
 """Degrees."""
 FARTHEST = 200.0
@@ -159,9 +159,8 @@ def _report(clip: Clip, label: str, maps: dict[int, np.ndarray], seconds: float)
         full = cv2.resize(inverse, clip.size, interpolation=cv2.INTER_LINEAR)
         counts.append(edge_counts(1 / full, true))
         between.append(_between(full, 1 / true))
-        ratio = inverse.shape[1] / clip.size[0]
-        turned = _render(inverse, clip.focal * ratio, clip.size, ASIDE, float(np.median(true)))
-        own = _render(inverse, clip.focal * ratio, clip.size, 0.0, float(np.median(true)))
+        own = _drawn(clip, inverse, number, 0.0)
+        turned = _drawn(clip, inverse, number, ASIDE)
         shards.append(np.mean(turned == 2))
         slits.append(np.mean(own == 0))
         if number == clip.numbers[len(clip.numbers) // 2]:
@@ -184,52 +183,27 @@ def _between(inverse: np.ndarray, true: np.ndarray) -> float:
     return float(np.mean(is_edge & (inverse < near / 1.1) & (inverse > far * 1.1) & (np.abs(inverse / true - 1) > 0.1)))
 
 
-def _render(inverse: np.ndarray, focal: float, size: tuple[int, int], degrees: float, pivot: float) -> np.ndarray:
-    """The mesh of a map, cut where it jumps, from a camera turned about a point ahead: 0 nothing, 1 a face, 2 one that
-    is drawn out.
-    """
+def _drawn(clip: Clip, inverse: np.ndarray, number: int, degrees: float) -> np.ndarray:
+    """The mesh of a map, cut where it jumps, from a camera turned about a point ahead: 1 a face, 2 a shard."""
     height, width = inverse.shape
     z = 1 / np.pad(inverse.astype(np.float64), 1, mode="edge")  # the mesh has a border, so that it covers the image
+    focal = clip.focal * width / clip.size[0]
     x = (np.arange(-1, width + 1) - (width - 1) / 2) / focal * z
     y = (np.arange(-1, height + 1)[:, None] - (height - 1) / 2) / focal * z
-    angle = np.radians(degrees)
-    ahead = z - pivot
-    turned_x, turned_z = np.cos(angle) * x + np.sin(angle) * ahead, -np.sin(angle) * x + np.cos(angle) * ahead + pivot
-    scale = size[0] / width
-    u = (turned_x / turned_z * focal + width / 2) * scale - 0.5
-    v = (y / turned_z * focal + height / 2) * scale - 0.5
-    found = np.zeros(size[::-1], np.uint8)
-    _fill(z, u, v, turned_z, scale, np.full(size[::-1], np.inf), found)
+    point = np.arange(z.size).reshape(z.shape)
+    corners = np.stack([point[:-1, :-1], point[:-1, 1:], point[1:, 1:], point[1:, :-1]], axis=-1).reshape(-1, 4)
+    around = z.ravel()[corners]
+    beside = np.roll(around, 1, axis=1)
+    whole = corners[(1 - np.minimum(around, beside) / np.maximum(around, beside)).max(axis=1) <= CUT]
+    triangles = np.concatenate([whole[:, [0, 1, 2]], whole[:, [0, 2, 3]]])
+    true = clip.depth[number]
+    lens = np.diag([clip.focal, clip.focal, 1.0])
+    lens[:2, 2] = (np.array(clip.size) - 1) / 2
+    there = _shards.turned(degrees, float(np.median(true)))
+    seen, _, _, normal = _shards.seen(np.stack([x, y, z], axis=-1).reshape(-1, 3), triangles, lens, clip.size, there)
+    found = np.isfinite(seen).astype(np.uint8)
+    found[_shards.shards(seen, normal, 1 / true, lens, there)] = 2
     return found
-
-
-@njit(cache=True)
-def _fill(z, u, v, depth, scale, nearest, found):  # type: ignore[no-untyped-def]  # noqa: PLR0917
-    height, width = z.shape
-    for j in range(height - 1):
-        for i in range(width - 1):
-            a, b, c, d = z[j, i], z[j, i + 1], z[j + 1, i + 1], z[j + 1, i]
-            jump = max(_jump(a, b), _jump(b, c), _jump(c, d), _jump(d, a))
-            if jump > CUT:
-                continue
-            low, high = min(u[j, i], u[j + 1, i]), max(u[j, i], u[j + 1, i])
-            low, high = min(low, u[j, i + 1], u[j + 1, i + 1]), max(high, u[j, i + 1], u[j + 1, i + 1])
-            kind = 2 if abs((u[j, i + 1] + u[j + 1, i + 1]) - (u[j, i] + u[j + 1, i])) / 2 > STRETCHED * scale else 1
-            top, bottom = min(v[j, i], v[j, i + 1]), max(v[j + 1, i], v[j + 1, i + 1])
-            middle = (depth[j, i] + depth[j, i + 1] + depth[j + 1, i] + depth[j + 1, i + 1]) / 4
-            for y in range(
-                max(int(np.ceil(top - 1e-6)), 0), min(int(np.floor(bottom + 1e-6)), nearest.shape[0] - 1) + 1
-            ):
-                for x in range(
-                    max(int(np.ceil(low - 1e-6)), 0), min(int(np.floor(high + 1e-6)), nearest.shape[1] - 1) + 1
-                ):
-                    if middle < nearest[y, x]:
-                        nearest[y, x], found[y, x] = middle, kind
-
-
-@njit(cache=True)
-def _jump(a, b):  # type: ignore[no-untyped-def]
-    return 1 - min(a, b) / max(a, b)
 
 
 if __name__ == "__main__":

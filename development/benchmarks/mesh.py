@@ -18,8 +18,12 @@ import tempfile
 import time
 from pathlib import Path
 
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from development.benchmarks import _meshes
+
 PACKAGES = "blender"
-ROOT = Path(__file__).resolve().parents[2]
 SIZES = ("512x288", "960x540", "1920x1080", "3840x2160")
 
 
@@ -31,7 +35,7 @@ def main() -> None:
     parser.add_argument("--against", metavar="DIR", help="another checkout, measured in turn")
     parser.add_argument("--distortion", type=float, default=0.0, metavar="K1", help="of the lens")
     parser.add_argument("--measure", metavar="SIZE", help=argparse.SUPPRESS)
-    parser.add_argument("--checkout", default=str(ROOT), help=argparse.SUPPRESS)
+    parser.add_argument("--checkout", default=str(_meshes.ROOT), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
         print("RESULT", json.dumps(_measure(options)))
@@ -42,14 +46,14 @@ def main() -> None:
         + ("  old / new: again, CPU" if options.against else "")
     )
     for size in options.sizes:
-        checkouts = [str(ROOT), *([options.against] if options.against else [])]
+        checkouts = [str(_meshes.ROOT), *([options.against] if options.against else [])]
         best: dict[str, dict[str, list[float]]] = {each: {} for each in checkouts}
         for _ in range(options.rounds):
             for each in checkouts:
                 for name, values in _run(each, size, options).items():
                     old = best[each].get(name, values)
                     best[each][name] = [values[0], *map(min, zip(old[1:], values[1:]))]
-        for name, (points, first, again, busy) in best[str(ROOT)].items():
+        for name, (points, first, again, busy) in best[str(_meshes.ROOT)].items():
             line = f"{size:>10} {name:>8} {points:>9.0f} {first:7.3f}s {again:7.3f}s {busy:7.3f}s"
             if options.against:
                 other = best[options.against].get(name) or best[options.against]["full"]
@@ -60,7 +64,7 @@ def main() -> None:
 def _run(checkout: str, size: str, options: argparse.Namespace) -> dict[str, list[float]]:
     command = [sys.executable, __file__, "--measure", size, "--checkout", checkout, "--frames", str(options.frames)]
     command += ["--distortion", str(options.distortion)]
-    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     for line in done.stdout.splitlines():
         if line.startswith("RESULT "):
             return json.loads(line.removeprefix("RESULT "))
@@ -69,10 +73,7 @@ def _run(checkout: str, size: str, options: argparse.Namespace) -> dict[str, lis
 
 def _measure(options: argparse.Namespace) -> dict[str, list[float]]:
     """Points, and seconds a frame the first time and again, by detail."""
-    sys.path[:0] = [options.checkout, str(Path(options.checkout) / "tests")]
-    from development import in_blender
-
-    in_blender.enable_checkout()
+    _meshes.enable(options.checkout)
     import bpy
     import depth_maker
     from bl_ext.dev.fathom.scene import camera, mesh, nodes

@@ -13,11 +13,7 @@ PIVOT = 4.0
 
 def beside(angle):
     """From the view's places to the camera's: turned about a point ahead."""
-    c, s = np.cos(angle), np.sin(angle)
-    turn = np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
-    there = np.eye(4)
-    there[:3, :3], there[:3, 3] = turn, np.array([0, 0, PIVOT]) - turn @ [0, 0, PIVOT]
-    return there
+    return _shards.turned(np.degrees(angle), PIVOT)
 
 
 def plane_from_beside(slope, angle):
@@ -76,6 +72,18 @@ def test_a_view_draws_the_nearest_triangle_at_each_pixel():
     assert np.allclose(column, np.arange(WIDTH), atol=1e-6)
     z, triangle, _ = _shards.view(places - (0, 0, 10.0), triangles, LENS, (WIDTH, HEIGHT))
     assert np.isinf(z).all() and (triangle == -1).all()  # behind the camera
+
+
+@pytest.mark.parametrize("degrees", [5.0, -5.0])
+def test_a_mesh_is_seen_from_beside_with_its_normals(degrees):
+    slope = 0.4
+    x = np.array([-6.0, 6.0, 6.0, -6.0])
+    places = np.stack([x, [-6.0, -6.0, 6.0, 6.0], PIVOT + slope * x], axis=-1)
+    there = beside(np.radians(degrees))
+    z, triangle, _, normal = _shards.seen(places, np.array([[0, 1, 2], [0, 2, 3]]), LENS, (WIDTH, HEIGHT), there)
+    expected, facing, _ = plane_from_beside(slope, np.radians(degrees))
+    assert (triangle >= 0).all() and np.allclose(z, np.broadcast_to(expected, z.shape))
+    assert np.allclose(np.abs(np.sum(normal * facing, axis=-1)), 1.0)
 
 
 def test_where_nothing_is_there_is_no_shard():
