@@ -18,7 +18,7 @@ from mathutils import Matrix
 from ..inference.contract.camera import SENSOR_WIDTH, Camera, Pose
 from ..inference.contract.depth_sequence import Shot
 from . import lookup, nodes, tags
-from .depth import Depth, disparity_image, distances, find_disparity_image, require_own
+from .depth import Depth, disparity_image, distances, find_disparity_image, require_own, set_where_new
 from .plate import pixel_aspect, plate_image, plate_size, show_plate
 from .problems import Problem
 
@@ -422,4 +422,8 @@ def _set_background(data: bpy.types.Camera, image: bpy.types.Image, depth: Depth
     shown.frame_method = "FIT"
     shown.alpha = 1.0
     show_plate(shown.image_user, depth)
+    sequence = depth.sequence
+    if sequence.first_frame == sequence.last_frame:
+        # a background shows within its user's range alone, which for a single frame lies before any timeline
+        set_where_new(shown.image_user, frame_start=sequence.first_frame + depth.frame_offset)
     data.show_background_images = True

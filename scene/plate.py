@@ -243,7 +243,7 @@ def _load(path: Path, depth: Depth) -> bpy.types.Image:
 
 def _show_file(image: bpy.types.Image, path: Path, depth: Depth) -> None:
     source = depth.source
-    if source.kind == "sequence" and not _is_numbered(path, depth):
+    if source.kind == "sequence" and (len(source.files) == 1 or not _is_numbered(path, depth)):
         kind = "FILE"
     else:
         kind = source.kind.upper()

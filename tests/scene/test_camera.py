@@ -118,6 +118,20 @@ def test_plate_is_the_background(depth, empty_file):
     assert empty_file.camera == camera
 
 
+@pytest.mark.parametrize("files", [1, 3])
+def test_the_plate_of_a_single_frame_is_the_background_too(tmp_path, empty_file, files):
+    folder = depth_maker.make(tmp_path, plate_size=SIZE, frames=range(3, 3 + files), camera=filmed)
+    depth = depths.load(folder, frame_offset=100)
+    only = dataclasses.replace(depth.sequence, last_frame=3, shots=depth.sequence.shots[:1])
+    depth = dataclasses.replace(depth, sequence=only)
+    camera = cameras.build_camera(depth, only.shots[0], scene=empty_file)
+    shown = camera.data.background_images[0]
+    user, frame = shown.image_user, 103 - shown.image_user.frame_start + 1
+    # Blender shows a background within its user's range, or where the image has no frames
+    assert shown.image.source == "FILE" if files == 1 else 0 <= frame <= user.frame_duration
+    assert frame + user.frame_offset == 3 or files == 1
+
+
 def test_focal_length_alone_gives_a_locked_camera(depth, empty_file):
     camera = cameras.build_camera(depth, depth.sequence.shots[0], scene=empty_file, focal_length=50.0)
     data = camera.data
