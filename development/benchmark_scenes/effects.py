@@ -186,11 +186,12 @@ def make(folder: Path) -> None:
     }
     for name, parts in shown.items():
         write_sheet(folder / f"{name}.jpg", parts, width=_WIDE)
+    write_sheet(folder / "compositing.jpg", _overview(scratch / "overview"), width=1024)
     previews = {
         "comp_fog": shown["compositing-fog"][1],
         "comp_defocus": lens["lens"],
         "comp_matte": shown["compositing-more"][1],
-        "comp_merge": _combined(shot, scratch),
+        "comp_merge": _combined(shot, scratch, center=(0.05, 6.0, 1.1), radius=0.88),
         "comp_normals": shown["compositing-light"][0],
         "comp_relight": shown["compositing-light"][3],
         "comp_grade": shown["compositing-more"][0],
@@ -206,6 +207,41 @@ def make(folder: Path) -> None:
 
 
 _SIZE, _WIDE = (640, 360), 840
+
+
+def _overview(scratch: Path) -> list[Image]:
+    """A rendered clip's plate and mist, in fog and with depth of field, its matte, and with a render in it."""
+    from bl_ext.dev.fathom.scene import nodes
+    from bl_ext.dev.fathom.scene.compositing import (
+        add_depth_matte,
+        add_depth_of_field,
+        add_fog,
+        chain,
+    )
+
+    from . import fogs
+
+    filmed, _ = fogs.film(scratch, "courtyard", _SIZE[0], samples=16, real=1)
+    shot = Still(filmed.scene, filmed.image, filmed.image[..., 0], filmed.depth)
+    shot.scene.render.use_compositing, shot.scene.cycles.use_denoising = True, False
+    at = (shot.scene, shot.depth, shot.shot)
+    node = chain.depth_node(chain.open_setup(*at))
+    for name, value in {"Mist Start": 2.0, "Mist Depth": 16.0}.items():
+        nodes.input_of(node, name).default_value = value
+    mist = composited(shot, scratch, nodes.output_of(node, "Mist"))[..., :3]
+    node = add_fog(*at, color=(0.72, 0.78, 0.85), density=0.09, start=3.0)
+    fog = composited(shot, scratch)[..., :3]
+    take_out(shot, [node])
+    ball, eye = shot.scene.objects["Ball"], filmed.fog.parent
+    away = -(eye.matrix_world.inverted() @ ball.matrix_world.translation).z
+    node = add_depth_of_field(*at, focus_distance=away, max_blur=9.0)
+    lens = composited(shot, scratch)[..., :3]
+    take_out(shot, [node])
+    node = add_depth_matte(*at, target=away, tolerance=2.0, softness=1.0)
+    matte = composited(shot, scratch, nodes.output_of(node, "Image"))
+    node.id_data.nodes.remove(node)
+    combined = _combined(shot, scratch, center=ball.matrix_world.translation, radius=max(ball.dimensions) / 2)
+    return [filmed.image, mist, fog, lens, matte[..., :3] * matte[..., 3:], combined]
 
 
 def _lens(shot: Still, scratch: Path) -> dict[str, Image]:
@@ -302,12 +338,16 @@ def _edges(distance: Image) -> Image:
     return np.repeat(coarse[..., None], 3, axis=2)
 
 
-def _combined(shot: Still, scratch: Path) -> Image:
-    """A ring around the ball in the middle."""
+def _combined(shot: Still, scratch: Path, *, center: tuple[float, float, float], radius: float) -> Image:
+    """A ring around a ball."""
     from bl_ext.dev.fathom.scene.compositing import add_z_combine
 
     bpy.ops.mesh.primitive_torus_add(
-        location=(0.05, 6.0, 1.1), rotation=(0.5, 0.4, 0.0), major_radius=1.05, minor_radius=0.09, major_segments=96
+        location=center,
+        rotation=(0.5, 0.4, 0.0),
+        major_radius=1.2 * radius,
+        minor_radius=0.1 * radius,
+        major_segments=96,
     )
     ring = bpy.context.object
     material = bpy.data.materials.new("Ring")
@@ -337,12 +377,4 @@ def write_sheet(path: Path, parts: list[Image], *, width: int) -> None:
 
 def _write_jpg(path: Path, linear: Image, *, width: int) -> None:
     """Write linear light [H, W, 3] as a JPG so wide."""
-    image = bpy.data.images.new("picture", linear.shape[1], linear.shape[0])
-    rgba = np.ones((*linear.shape[:2], 4), np.float32)
-    rgba[..., :3] = still_life.display(linear)
-    image.colorspace_settings.name = "sRGB"
-    image.pixels.foreach_set(np.ascontiguousarray(rgba[::-1]).ravel())
-    image.scale(width, round(linear.shape[0] * width / linear.shape[1]))
-    image.filepath_raw, image.file_format = str(path), "JPEG"
-    image.save(quality=62)
-    bpy.data.images.remove(image)
+    images.write_jpg(path, np.round(255.0 * still_life.display(linear)).astype(np.uint8), width=width, quality=62)

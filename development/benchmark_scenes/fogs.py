@@ -157,11 +157,11 @@ def against_real(folder: Path, name: str, width: int, *, samples: int, real: int
     }
 
 
-def looks(folder: Path, width: int, *, samples: int) -> dict[str, Image]:
-    """The presets over the courtyard's plate, and haze that is lit: linear images by name."""
+def looks(folder: Path, name: str, width: int, *, samples: int) -> dict[str, Image]:
+    """The presets over a rendered scene's plate, and haze that is lit: linear images by name."""
     from bl_ext.dev.fathom.scene import fog, fog_light
 
-    filmed, _ = film(folder, "courtyard", width, samples=8, real=1)
+    filmed, _ = film(folder, name, width, samples=8, real=1)
     found = {}
     for thing in filmed.scene.objects:
         thing.hide_render = thing.hide_render or thing.type == "LIGHT"

@@ -26,6 +26,21 @@ def write_png(path: Path, image: NDArray[np.uint8] | NDArray[np.uint16]) -> None
     path.write_bytes(b"".join(bytes(packet) for packet in (*encoder.encode(frame), *encoder.encode(None))))
 
 
+def write_jpg(path: Path, image: NDArray[np.uint8], *, width: int | None = None, quality: int = 70) -> None:
+    """Write uint8 [H, W, 3] as a JPG, at another width where one is given."""
+    import bpy
+
+    made = bpy.data.images.new("picture", image.shape[1], image.shape[0])
+    rgba = np.ones((*image.shape[:2], 4), np.float32)
+    rgba[..., :3] = image[::-1] / np.float32(255.0)
+    made.pixels.foreach_set(rgba.ravel())
+    if width is not None:
+        made.scale(width, round(image.shape[0] * width / image.shape[1]))
+    made.filepath_raw, made.file_format = str(path.absolute()), "JPEG"
+    made.save(quality=quality)
+    bpy.data.images.remove(made)
+
+
 def read_png(path: Path) -> NDArray[np.uint8]:
     """Read any 8-bit image as uint8 [H, W, 3]."""
     with av.open(str(path)) as container:

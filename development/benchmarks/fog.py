@@ -2,7 +2,8 @@
 
 Printed are the structural similarity to real fog and the mean difference of what is shown: of the plate without fog, of
 the compositor's fog, of the fog volume with its own light, and of the fog volume lit by the scene's lamps. Images go to
-``build/fog/``. With ``--pictures DIR``, the image of docs/fog.md is made.
+``build/fog/``. With ``--pictures DIR``, the image of docs/fog.md is made, or that of the panel where a Blender that
+opens windows is given: ``--window PROGRAM``.
 """
 
 from __future__ import annotations
@@ -30,14 +31,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--width", type=int, default=320)
     parser.add_argument("--samples", type=int, default=64, metavar="N", help="of fog that is lit by lamps")
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="make the page's image there, and nothing else")
+    parser.add_argument("--window", metavar="PROGRAM", help="with --pictures, make the panel's image by this Blender")
     options = parser.parse_args(arguments)
     in_blender.enable_checkout()
-    from development.benchmark_scenes import effects, fogs
+    from development.benchmark_scenes import effects, fog_panel, fogs
 
+    if options.pictures and options.window:
+        options.pictures.mkdir(parents=True, exist_ok=True)
+        fog_panel.make(options.window, options.pictures.absolute() / "fog-panel.jpg", OUTPUT / "panel")
+        return 0
     if options.pictures:
         options.pictures.mkdir(parents=True, exist_ok=True)
         effects.write_sheet(
-            options.pictures / "fog.jpg", list(fogs.looks(OUTPUT / "looks", 400, samples=4).values()), width=800
+            options.pictures / "fog.jpg",
+            list(fogs.looks(OUTPUT / "looks", options.scene, 400, samples=4).values()),
+            width=800,
         )
         return 0
     found = fogs.against_real(OUTPUT / options.scene, options.scene, options.width, samples=16, real=options.samples)

@@ -52,8 +52,10 @@ def main() -> None:
     if options.picture:
         end = "-soft" if options.soft else ""
         rows = [dict(np.load(folder / f"{name}{end}.npz")) for name in ("open", "new")]
+        from development.benchmark_scenes import images
+
         sheet = np.vstack([np.hstack([row[f"image{angle}"] for angle in _meshes.ANGLES]) for row in rows])
-        _save_jpeg(options.picture, sheet)
+        images.write_jpg(options.picture, sheet, quality=80)
 
 
 def _truth(options: argparse.Namespace, folder: Path) -> None:
@@ -156,18 +158,6 @@ def _render(scene: Any, camera: Any, place: Any, folder: Path) -> tuple[Any, Any
     for name in ("scratch.exr", "scratch.png"):
         (folder / name).unlink()
     return image, z
-
-
-def _save_jpeg(path: Path, image: Any) -> None:
-    import bpy
-
-    height, width, _ = image.shape
-    made = bpy.data.images.new("sheet", width, height)
-    pixels = np.ones((height, width, 4), np.float32)
-    pixels[..., :3] = image[::-1] / 255
-    made.pixels.foreach_set(pixels.ravel())
-    made.filepath_raw, made.file_format = str(path.absolute()), "JPEG"
-    made.save(quality=80)
 
 
 if __name__ == "__main__":

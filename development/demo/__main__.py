@@ -30,6 +30,7 @@ def main() -> int:
     parser.add_argument(
         "--focal-length", metavar="MM", type=float, default=0.0, help="on a sensor 36 mm wide, if the camera is known"
     )
+    parser.add_argument("--pictures", metavar="DIR", type=Path, help="write the documentation's images there, too")
     options = parser.parse_args()
     clip = Path(options.clip or "courtyard").resolve()
     if options.clip and not clip.exists():
@@ -52,6 +53,8 @@ def main() -> int:
     if not _estimate(clip, folder / "depth", options):
         return 1
     sheet, depth = gallery.make(folder, truth=truth, focal_length=options.focal_length)
+    if options.pictures:
+        gallery.write_pictures(folder, options.pictures)
     figures = _evaluate(depth, truth, folder / "report")
     (folder / ("accuracy.txt" if truth else "steadiness.txt")).write_text(figures, encoding="utf-8")
     print("\nAgainst the ground truth:" if truth else "\nTemporal stability, in percent of the value range:")

@@ -38,6 +38,7 @@ def make(folder: Path, *, truth: Path | None, focal_length: float) -> tuple[Path
     print("Building camera, depth mesh, fog and compositing, and rendering images of them", flush=True)
     built = stage.build(scene, frame=middle + depth.frame_offset, focal_length=focal_length)
     stage.render_mesh(built, folder / "mesh.png")
+    stage.render_mesh(built, folder / "points.png", points=True)
     stage.render_fog(built, folder / "fog_volume.png")
     effects = stage.compose(built)
     bpy.ops.wm.save_as_mainfile()
@@ -81,10 +82,18 @@ def make(folder: Path, *, truth: Path | None, focal_length: float) -> tuple[Path
     ):
         cells.append(Cell(images.read_png(folder / f"{name}.png"), text))
     title = f"Fathom    {depth.name if truth is None else 'courtyard'}    {sequence.estimator}    "
-    title += f"{len(numbers)} frames in {sequence.seconds:.0f} s"
+    title += f"{len(numbers)} frames"
     path = folder / "contact_sheet.png"
     sheet.write(path, cells, title=title)
     return path, depth.folder
+
+
+def write_pictures(folder: Path, pictures: Path) -> None:
+    """Write the documentation's images of what `make` has left in a folder."""
+    pictures.mkdir(parents=True, exist_ok=True)
+    images.write_jpg(pictures / "demo.jpg", images.read_png(folder / "contact_sheet.png"), quality=80)
+    row = [images.read_png(folder / f"{name}.png") for name in ("plate", "mesh", "points")]
+    images.write_jpg(pictures / "mesh.jpg", np.concatenate(row, axis=1), width=1212)
 
 
 def _map(path: Path) -> NDArray[np.float32]:

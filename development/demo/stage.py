@@ -61,8 +61,13 @@ def compose(stage: Stage) -> dict[str, bpy.types.Node]:
     return made
 
 
-def render_mesh(stage: Stage, path: Path) -> None:
-    """The depth mesh from beside and above the camera that filmed it."""
+def render_mesh(stage: Stage, path: Path, *, points: bool = False) -> None:
+    """The depth mesh, or the same as points, from beside and above the camera that filmed it."""
+    from bl_ext.dev.fathom.scene import nodes
+
+    modifier = stage.mesh.modifiers[0]
+    for name, value in {"Point Cloud": points, "Point Radius": 0.35}.items():
+        nodes.set_modifier_input(modifier, name, value)
     eye, axes = stage.camera.matrix_world.translation, stage.camera.matrix_world.to_3x3().normalized()
     target = eye + axes @ Vector((0.0, 0.0, -stage.middle))
     position = eye + axes @ Vector((0.34, 0.2, -0.1)) * stage.near
@@ -77,6 +82,7 @@ def render_mesh(stage: Stage, path: Path) -> None:
     with _meanwhile(stage.scene, "camera", second), hidden, _compositing(stage.scene, on=False):
         _render(stage.scene, path, samples=8, world=(0.035, 0.04, 0.05))
     bpy.data.objects.remove(second)
+    nodes.set_modifier_input(modifier, "Point Cloud", False)
 
 
 def render_fog(stage: Stage, path: Path) -> None:
