@@ -66,11 +66,11 @@ def render_mesh(stage: Stage, path: Path, *, points: bool = False) -> None:
     from bl_ext.dev.fathom.scene import nodes
 
     modifier = stage.mesh.modifiers[0]
-    for name, value in {"Point Cloud": points, "Point Radius": 0.35}.items():
+    for name, value in {"Point Cloud": points, "Point Radius": 0.5}.items():
         nodes.set_modifier_input(modifier, name, value)
     eye, axes = stage.camera.matrix_world.translation, stage.camera.matrix_world.to_3x3().normalized()
     target = eye + axes @ Vector((0.0, 0.0, -stage.middle))
-    position = eye + axes @ Vector((0.34, 0.2, -0.1)) * stage.near
+    position = eye + axes @ Vector((0.12, 0.05, 0.0)) * stage.middle  # seven degrees: what is made up lasts for that
     data = stage.camera.data.copy()
     data.shift_x = data.shift_y = 0.0
     second = bpy.data.objects.new("Second viewpoint", data)

@@ -37,6 +37,10 @@ def test_it_holds_every_effect_with_its_preview_and_leaves_the_file_as_it_was(ho
         assert tuple(group.preview.image_size) == (128, 128)
         names = [item for item in group.interface.items_tree if item.item_type == "SOCKET"]
         assert all(item.description for item in names), group.name
+        numbers = [item for item in names if item.in_out == "INPUT" and item.socket_type == "NodeSocketFloat"]
+        without = [n.name for n in numbers if not n.hide_value and n.min_value < -1e30 and n.max_value > 1e30]
+        # places, angles and the lens's shift alone have no bound
+        assert {*without} <= {"Base Height", "Camera Height", "Shift X", "Shift Y", "Rotation"}, group.name
     assert library.install() == folder and entries().count((library.NAME, str(folder))) == 1
 
 
