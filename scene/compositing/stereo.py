@@ -23,7 +23,8 @@ _LEAP = 1.5
 """A surface that is steeper than this is none that the ray sees, but the edge of something in front."""
 
 _STRIP, _BESIDE = 6.0, 2.0
-"""Pixels: width of the strip of background that fills a hole, and how far beside the edge it begins."""
+"""Pixels: width of the strip that fills a hole where there is no wider background, and how far beside the edge it
+begins."""
 
 Socket = bpy.types.NodeSocket
 
@@ -141,18 +142,27 @@ def _build_eye(group: bpy.types.NodeTree) -> None:
     for offset in pixels:
         node = compositor_nodes.part(group, "Step of a Ray", _build_step, {"Offset": offset, **given, **state})
         state = {name: nodes.output_of(node, name) for name in _STATE}
-    own = do("MULTIPLY_ADD", do("SUBTRACT", state["Beside"], inputs["Shift"]), state["Behind"], inputs["Shift"])
+
+    def place(shift: Socket) -> Socket:
+        """How far to the right what comes here by a shift lies."""
+        whole = do("MULTIPLY", do("ADD", shift, inputs["Farthest"]), inputs["Has Depth"])
+        return do("MULTIPLY", whole, do("MULTIPLY", inputs["Sign"], -1.0), label="Where it is looked up")
+
+    # What is mirrored may be something in front again, as between two posts: there the narrow strip is repeated.
+    there = compositor_nodes.looked_up(group, inputs["Shift"], place(state["Mirrored"]))
+    is_wide = do("GREATER_THAN", compositor_nodes.channel(group, there, "Red"), state["Between"])
+    beside = do("MULTIPLY_ADD", do("SUBTRACT", state["Mirrored"], state["Beside"]), is_wide, state["Beside"])
+    own = do("MULTIPLY_ADD", do("SUBTRACT", beside, inputs["Shift"]), state["Behind"], inputs["Shift"])
     found = do("MULTIPLY_ADD", own, state["Open"], state["Met"], label="Shift of what is seen")
-    whole = do("MULTIPLY", do("ADD", found, inputs["Farthest"]), inputs["Has Depth"])
-    where = do("MULTIPLY", whole, do("MULTIPLY", inputs["Sign"], -1.0), label="Where it is looked up")
-    nodes.feed(outputs["Image"], compositor_nodes.looked_up(group, inputs["Image"], where))
+    nodes.feed(outputs["Image"], compositor_nodes.looked_up(group, inputs["Image"], place(found)))
     filled = do("MULTIPLY", do("MULTIPLY", state["Open"], state["Behind"]), inputs["Has Depth"])
     nodes.feed(outputs["Filled"], filled)
 
 
-_STATE = ("Step", "There", "Depth", "Met", "Open", "Beside", "Behind")
+_STATE = ("Step", "There", "Depth", "Met", "Open", "Mirrored", "Beside", "Between", "Behind")
 """What a step hands on: its shift, that of the surface there, how far behind it; the shift at which the surface was
-met, 1 where none was yet; the shift of the background beside an edge that was passed, and 1 where one was."""
+met, 1 where none was yet; the shifts of the background beside an edge that was passed, mirrored as a whole and as a
+narrow strip, one between those of both sides, and 1 where an edge was passed."""
 
 
 def _build_step(group: bpy.types.NodeTree) -> None:
@@ -175,17 +185,26 @@ def _build_step(group: bpy.types.NodeTree) -> None:
     share = do("DIVIDE", do("MULTIPLY", last_depth, -1.0), rise, clamp=True)
     at = do("MULTIPLY_ADD", share, wide, last_step)
     still_open = do("SUBTRACT", inputs["Open"], meets)
-    # Behind an edge: the strip of background beside it, there and back again, as long as this pixel is behind the edge.
+    # Behind an edge: the background beside it, mirrored as far as this pixel is behind the edge; or a strip of it, there
+    # and back again.
     passes = do("MULTIPLY", do("MULTIPLY", crosses, is_edge), still_open)
-    along = do("PINGPONG", do("SUBTRACT", last_there, last_step), _STRIP)
-    mirrored = do("SUBTRACT", do("SUBTRACT", last_step, along), _BESIDE)
+    along = do("SUBTRACT", last_there, last_step)
+    edge = do("SUBTRACT", last_step, _BESIDE)
+    passed = {
+        "Mirrored": do("SUBTRACT", edge, along),
+        "Beside": do("SUBTRACT", edge, do("PINGPONG", along, _STRIP)),
+        "Between": do("MULTIPLY", do("ADD", there, last_there), 0.5),
+    }
     results = {
         "Step": step,
         "There": there,
         "Depth": depth,
         "Met": do("MULTIPLY_ADD", at, meets, inputs["Met"]),
         "Open": still_open,
-        "Beside": do("MULTIPLY_ADD", do("SUBTRACT", mirrored, inputs["Beside"]), passes, inputs["Beside"]),
+        **{
+            name: do("MULTIPLY_ADD", do("SUBTRACT", value, inputs[name]), passes, inputs[name])
+            for name, value in passed.items()
+        },
         "Behind": do("MAXIMUM", inputs["Behind"], passes),
     }
     for name, socket in results.items():

@@ -62,6 +62,37 @@ def test_each_surface_moves_by_its_parallax_and_holes_get_the_background(tmp_pat
         np.testing.assert_allclose(found[part], there, atol=0.03)
 
 
+@pytest.mark.parametrize("posts", [1, 2])
+def test_a_wide_hole_gets_the_background_mirrored_and_nothing_in_front(tmp_path, empty_file, posts):
+    hidden, second = 16, slice(RIGHT + 8, RIGHT + 20)
+
+    def distances(frame, width, height):
+        d = two_planes(frame, width, height)
+        d[:, second] = 1 / NEAR if posts == 2 else 1 / FAR
+        return d
+
+    def ramp(frame, width, height):
+        image = np.zeros((height, width, 3), np.uint8)
+        image[..., 1] = 40 + 2 * np.arange(width)
+        for part in (slice(LEFT, RIGHT), second)[:posts]:
+            image[:, part] = (220, 20, 20)
+        return image
+
+    depth = depths.load(depth_maker.make(tmp_path, size=SIZE, frames=range(1, 2), disparity=distances, image=ramp))
+    compositor.prepare(empty_file, SIZE)
+    eyes = 2 * hidden / (50 / 36 * SIZE[0] * (1 / NEAR - 1 / FAR))
+    node = add_stereo(empty_file, depth, depth.sequence.shots[0], eye_distance=eyes, convergence=FAR)
+    compositor.show(empty_file, nodes.output_of(node, "Right"))
+    found = compositor.render(empty_file, tmp_path, 1)[12, RIGHT - hidden : RIGHT, :3]
+    if posts == 2:  # the second one covers the hole's right half, and is what would be mirrored in its left one
+        found = found[: hidden // 2]
+    assert found[1:-1, 0].max() < 0.1
+    mirrored = compositor.linear(ramp(1, *SIZE)[12, RIGHT : RIGHT + hidden + 4, 1] / 255)[::-1]
+    if posts == 1:
+        errors = [np.abs(found[:, 1] - mirrored[at : at + hidden]).max() for at in range(5)]
+        assert min(errors) < 0.02, errors
+
+
 def test_frames_without_depth_pass_unchanged_and_nothing_is_doubled(tmp_path, empty_file):
     shots = [(1, 1, "done"), (2, 2, "refused")]
     depth = depths.load(
