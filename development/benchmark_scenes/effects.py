@@ -240,7 +240,7 @@ def _overview(scratch: Path) -> list[Image]:
     node = add_depth_matte(*at, target=away, tolerance=2.0, softness=1.0)
     matte = composited(shot, scratch, nodes.output_of(node, "Image"))
     node.id_data.nodes.remove(node)
-    combined = _combined(shot, scratch, center=ball.matrix_world.translation, radius=max(ball.dimensions) / 2)
+    combined = _combined(shot, scratch, center=ball.matrix_world.translation, radius=0.8 * max(ball.dimensions))
     return [filmed.image, mist, fog, lens, matte[..., :3] * matte[..., 3:], combined]
 
 
