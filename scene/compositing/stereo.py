@@ -185,8 +185,8 @@ def _build_step(group: bpy.types.NodeTree) -> None:
     share = do("DIVIDE", do("MULTIPLY", last_depth, -1.0), rise, clamp=True)
     at = do("MULTIPLY_ADD", share, wide, last_step)
     still_open = do("SUBTRACT", inputs["Open"], meets)
-    # Behind an edge: the background beside it, mirrored as far as this pixel is behind the edge; or a strip of it, there
-    # and back again.
+    # Behind an edge: the background beside it, mirrored as far as this pixel is behind the edge; or a strip of it,
+    # there and back again.
     passes = do("MULTIPLY", do("MULTIPLY", crosses, is_edge), still_open)
     along = do("SUBTRACT", last_there, last_step)
     edge = do("SUBTRACT", last_step, _BESIDE)
