@@ -27,7 +27,7 @@ from .problems import Problem
 
 _VERSION = re.compile(r"v(\d+)", re.IGNORECASE)
 _NOT_IN_NAMES = re.compile(r'[\x00-\x1f<>:"/\\|?*\ufffd]+')
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
+_RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\.|$)", re.IGNORECASE)
 _LONGEST = 100
 """Bytes, not letters: that is what file systems count, and a Chinese character is three."""
 

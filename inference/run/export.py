@@ -246,6 +246,7 @@ class _Work:
         """Write what is left, at most about `needed` bytes."""
         wanted, count = self._wanted, len(self._files.left)
         self._warn_before()
+        self._warn_of_others()
         if not count:
             self._emit(events.Warning(message="All files of this export are there already."))
             return
@@ -537,6 +538,13 @@ class _Work:
             frames = ", ".join(f"{a}-{b}" if b > a else f"{a}" for a, b in gaps)
             what = "are black" if wanted.format in ("movie", "control") else "are left out"
             self._emit(events.Warning(message=f"Frames {frames} have no depth and {what}."))
+
+    def _warn_of_others(self) -> None:
+        """Say which frames beside these are of an earlier export: a program that reads the sequence takes them too."""
+        if self._files.strange:
+            frames = ", ".join(f"{a}-{b}" if b > a else f"{a}" for a, b in spans(self._files.strange))
+            text = f"Frames {frames} in the folder are of an earlier export and stay: delete them, or export them again."
+            self._emit(events.Warning(message=text))
 
     def _warn_of_lens(self, part: Part, camera: Camera) -> None:
         """Say what of a lens no .chan file can hold."""

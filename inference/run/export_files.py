@@ -56,6 +56,8 @@ class ExportFiles:
         Path of each file by its frame, or by the first frame of its shot.
     left : set
         The numbers of those that are still to be written.
+    strange : set
+        The frames whose files in the folder are another export's, of the same format and clip's name, which stay.
     """
 
     def __init__(
@@ -69,6 +71,8 @@ class ExportFiles:
         overwrite: bool,
     ) -> None:
         self.targets = _targets(folder, wanted, sequence, parts)
+        self._is_for_each_frame = wanted.is_for_each_frame
+        self._name = lambda number: contract.file_name(wanted.format, sequence, frame=number)
         stem = contract.file_name(wanted.format, sequence).removesuffix(contract.SUFFIXES[wanted.format])
         self._path = folder / f"{stem}.{wanted.format}.json"
         self._record = _Record(
@@ -85,7 +89,7 @@ class ExportFiles:
             name = leftover.name.removeprefix(own_files.TEMPORARY).partition("-")[2]
             if name in {path.name for path in (self._path, *self.targets.values())} and own_files.is_file(leftover):
                 leftover.unlink(missing_ok=True)
-        self._planned = set(self.targets)
+        self._planned, self.strange = set(self.targets), set[int]()
         self._written, self._saved = self._earlier(overwrite=overwrite), 0.0
         self.left = set(self.targets) - self._written
         if self.left:
@@ -134,6 +138,8 @@ class ExportFiles:
             if not strange or overwrite:
                 self._planned |= planned
                 return known - (set(self.targets) - there)
+        if earlier is not None and (is_stale or not is_same):
+            self.strange = self._beside(earlier)
         strange = set() if overwrite else strange
         foreign = [self.targets[min(strange)]] if strange else []
         if earlier is None and self._path.exists() and not overwrite:
@@ -146,6 +152,13 @@ class ExportFiles:
                 hint="Choose another folder, or choose to overwrite files of these names.",
             )
         return set()
+
+    def _beside(self, earlier: _Progress) -> set[int]:
+        """The frames outside this export whose files an earlier one has written."""
+        if not self._is_for_each_frame:
+            return set()
+        beside = _numbers(earlier.written) - set(self.targets)
+        return {number for number in beside if os.path.lexists(self._path.with_name(self._name(number)))}
 
     def _is_of_others(self, earlier: _Progress) -> bool:
         """Whether an earlier run read other files than there are now."""

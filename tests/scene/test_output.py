@@ -277,7 +277,7 @@ def test_a_plain_name_is_kept(name):
     assert output.clip_folder(name) == name
 
 
-@pytest.mark.parametrize("name", ["con", "LPT0", "com7", "Nul.mov"])
+@pytest.mark.parametrize("name", ["conin$", "COM¹", "aux .take", "con", "LPT0", "com7", "Nul.mov"])
 def test_the_name_of_one_of_windows_devices_is_made_another(name):
     assert output.clip_folder(name) == f"_{name}"
 
