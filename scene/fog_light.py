@@ -47,8 +47,7 @@ def add_light(fog: bpy.types.Object, scene: bpy.types.Scene) -> bpy.types.Object
         lamp = bpy.data.objects.new(name, data)
         lookup.tag(lamp, _KIND, image=fog.get(tags.DEPTH), shot=fog.get(tags.SHOT))
         lamp[_AMBIENT] = [nodes.input_of(look, "Ambient").default_value]
-        for collection in lookup.collections_of(fog):
-            lookup.link(lamp, collection, [scene])
+        lookup.link_beside(lamp, fog, [scene])
     scene.view_layers[0].update()
     eye = fog.parent.matrix_world if fog.parent is not None else fog.matrix_world
     ahead = eye.to_3x3() @ Vector((0.0, 0.0, -1.0))

@@ -50,8 +50,7 @@ def place(
         name = depth.label(label, shot)
         placed = bpy.data.objects.new(name, bpy.data.meshes.new(name))
         lookup.tag(placed, kind, image=image, shot=shot.first_frame)
-        for collection in lookup.collections_of(camera):
-            lookup.link(placed, collection, scenes)
+        lookup.link_beside(placed, camera, scenes)
     hang(placed, camera)
     modifier = next((m for m in placed.modifiers if m.type == "NODES" and m.node_group == group), None)
     made = modifier is None

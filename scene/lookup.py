@@ -199,6 +199,17 @@ def link(thing: bpy.types.Object, collection: bpy.types.Collection, scenes: Iter
         book.places[thing].append(collection)
 
 
+def link_beside(thing: bpy.types.Object, other: bpy.types.Object, scenes: Iterable[bpy.types.Scene]) -> None:
+    """Link a new object to the collections of another, which lies in these scenes: to those of this file.
+
+    Where there is none, as of a camera that is linked from a library, it goes into the collection of each scene.
+    """
+    scenes = list(scenes)
+    own = [each for each in collections_of(other) if each.library is None and each.override_library is None]
+    for collection in own or [scene.collection for scene in scenes]:
+        link(thing, collection, scenes)
+
+
 def _collections() -> Iterator[bpy.types.Collection]:
     yield from bpy.data.collections
     yield from (scene.collection for scene in bpy.data.scenes)

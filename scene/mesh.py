@@ -18,7 +18,7 @@ from ..inference.contract import numbering
 from ..inference.contract.depth_sequence import Quantity, Shot
 from ..inference.contract.numbering import NumberingError
 from . import frustum, lattice, lookup, mesh_background, mesh_edges, nodes, places, tags
-from .depth import Depth, confidence_image, disparity_image, portable_path, set_where_new, show_frames
+from .depth import Depth, confidence_image, disparity_image, portable_path, require_own, set_where_new, show_frames
 from .geometry import Socket, combine, delete, join, named, on_points, paint, sample, split, store, switch
 from .plate import plate_image, show_plate
 from .problems import Problem
@@ -127,8 +127,9 @@ def apply_at_frame(mesh: bpy.types.Object, scene: bpy.types.Scene) -> bpy.types.
     Raises
     ------
     Problem
-        The object is no depth mesh, shows points, or shows nothing at this frame.
+        The object is no depth mesh, shows points, or shows nothing at this frame; the scene is linked.
     """
+    require_own(scene, "scene")
     modifier = modifier_of(mesh)
     if modifier is None:
         raise Problem(f"{mesh.name} is no depth mesh: select one that Fathom has built.")
@@ -152,8 +153,7 @@ def apply_at_frame(mesh: bpy.types.Object, scene: bpy.types.Scene) -> bpy.types.
     plain.name = f"{mesh.name} {frame}"
     made = bpy.data.objects.new(plain.name, plain)
     made.matrix_world = place
-    for collection in lookup.collections_of(mesh):
-        lookup.link(made, collection, [scene])
+    lookup.link_beside(made, mesh, [scene])
     for index, material in enumerate(plain.materials):
         if material is not None and tags.text(material, tags.KIND) == "plate material":
             plain.materials[index] = _held(material, frame)

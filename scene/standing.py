@@ -204,7 +204,8 @@ def _require_as_filmed(clip: bpy.types.MovieClip, depth: Depth) -> None:
 
 def _following(clip: bpy.types.MovieClip, depth: Depth, scene: bpy.types.Scene) -> Standing | None:
     cameras = [scene.camera, *(thing for thing in scene.objects if thing != scene.camera)]
-    cameras = [thing for thing in cameras if thing is not None and thing.type == "CAMERA"]
+    # one that lies in a collection's instance alone is none of the scene's
+    cameras = [each for each in cameras if each is not None and each.type == "CAMERA" and lookup.is_in(each, scene)]
     found = next((Standing(each, 1.0) for each in cameras if _follows(each, clip, scene)), None)
     if found is None and scene.camera is not None and tags.text(scene.camera, tags.KIND) != "camera":
         size = _size_of_path(scene.camera, clip, depth, scene)

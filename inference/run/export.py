@@ -543,7 +543,9 @@ class _Work:
         """Say which frames beside these are of an earlier export: a program that reads the sequence takes them too."""
         if self._files.strange:
             frames = ", ".join(f"{a}-{b}" if b > a else f"{a}" for a, b in spans(self._files.strange))
-            text = f"Frames {frames} in the folder are of an earlier export and stay: delete them, or export them again."
+            text = (
+                f"Frames {frames} in the folder are of an earlier export and stay: delete them, or export them again."
+            )
             self._emit(events.Warning(message=text))
 
     def _warn_of_lens(self, part: Part, camera: Camera) -> None:

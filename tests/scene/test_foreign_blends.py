@@ -6,7 +6,19 @@ import pytest
 from bl_ext.dev.fathom.inference.contract.job import JobError
 from bl_ext.dev.fathom.scene import camera as cameras
 from bl_ext.dev.fathom.scene import depth as depths
-from bl_ext.dev.fathom.scene import depth_list, estimation, lookup, nodes, places, settings, source, tags
+from bl_ext.dev.fathom.scene import (
+    depth_list,
+    estimation,
+    fog,
+    fog_light,
+    lookup,
+    mesh,
+    nodes,
+    places,
+    settings,
+    source,
+    tags,
+)
 from bl_ext.dev.fathom.scene.compositing import compositor_nodes
 from bl_ext.dev.fathom.scene.depth import DepthError
 
@@ -261,6 +273,45 @@ def test_nothing_is_done_in_a_scene_that_is_linked(tmp_path, empty_file):
     assert not len(linked.fathom.depths) and not len(linked.objects)
     with pytest.raises(DepthError, match="is linked"):
         cameras.build_camera(depths.load(folder), depths.load(folder).sequence.shots[0], scene=linked)
+
+
+def linked(folder, *names):
+    """A new file in which collections of another are linked, in the scene."""
+    bpy.ops.wm.save_as_mainfile(filepath=str(folder / "theirs.blend"))
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    with bpy.data.libraries.load(str(folder / "theirs.blend"), link=True) as (_, wanted):
+        wanted.collections = list(names)
+    for collection in list(bpy.data.collections):
+        bpy.context.scene.collection.children.link(collection)
+    return bpy.context.scene
+
+
+def test_what_stands_under_a_camera_that_is_linked_is_of_the_scene(tmp_path, empty_file):
+    """The shot's camera comes from a layout as a rule."""
+    depth = depths.load(depth_maker.make(tmp_path, camera=filmed))
+    theirs = bpy.data.collections.new("Layout")
+    empty_file.collection.children.link(theirs)
+    theirs.objects.link(bpy.data.objects.new("Shot", bpy.data.cameras.new("Shot")))
+    scene = linked(tmp_path, "Layout")
+    for build in (mesh.build_mesh, fog.build_fog):
+        made = build(depth, depth.done_shots[0], bpy.data.objects["Shot"])
+        assert made.name in scene.collection.objects and made.parent == bpy.data.objects["Shot"]
+    assert fog_light.add_light(made, scene).name in scene.collection.objects
+
+
+def test_a_depth_mesh_that_is_linked_is_applied_in_the_scene(tmp_path, empty_file):
+    bpy.ops.fathom.load_depth(directory=str(depth_maker.make(tmp_path, camera=filmed)))
+    assert press(["build_depth_mesh"]) == [""]
+    scene = linked(tmp_path, "plate")
+    live = next(thing for thing in scene.objects if thing.get(tags.KIND) == "mesh")
+    bpy.context.view_layer.objects.active = live
+    assert press(["apply_depth_mesh"]) == [""]
+    assert bpy.context.object.name in scene.collection.objects
+    with bpy.data.libraries.load(str(tmp_path / "theirs.blend"), link=True) as (_, wanted):
+        wanted.scenes = ["Scene"]
+    theirs = next(each for each in bpy.data.scenes if each.library)
+    with pytest.raises(DepthError, match="is linked"):
+        mesh.apply_at_frame(live, theirs)
 
 
 @pytest.mark.skipif(bpy.app.version < (5, 0, 0), reason="the compositor's tree is part of the scene there")

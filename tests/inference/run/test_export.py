@@ -563,9 +563,13 @@ def test_files_of_what_has_changed_since_are_not_gone_on_with(tmp_path, monkeypa
 
 def test_files_of_an_earlier_export_beside_those_of_this_one_are_said(depth, tmp_path):
     run(depth, tmp_path, "exr", full_size=False)
-    _, heard = run(depth, tmp_path, "exr", full_size=False, scale=2.0, first_frame=1002, last_frame=1003, overwrite=True)
+    _, heard = run(
+        depth, tmp_path, "exr", full_size=False, scale=2.0, first_frame=1002, last_frame=1003, overwrite=True
+    )
     assert "Frames 1001, 1004 in the folder are of an earlier export and stay" in " ".join(warnings(heard))
-    _, heard = run(depth, tmp_path, "exr", full_size=False, scale=2.0, first_frame=1004, last_frame=1004, overwrite=True)
+    _, heard = run(
+        depth, tmp_path, "exr", full_size=False, scale=2.0, first_frame=1004, last_frame=1004, overwrite=True
+    )
     assert warnings(heard) == []
     _, heard = run(depth, tmp_path, "exr", full_size=False, scale=2.0, overwrite=True)
     assert warnings(heard) == []
