@@ -186,7 +186,6 @@ def make(folder: Path) -> None:
     }
     for name, parts in shown.items():
         write_sheet(folder / f"{name}.jpg", parts, width=_WIDE)
-    write_sheet(folder / "compositing.jpg", _overview(scratch / "overview"), width=1024)
     previews = {
         "comp_fog": shown["compositing-fog"][1],
         "comp_defocus": lens["lens"],
@@ -204,6 +203,7 @@ def make(folder: Path) -> None:
         image = previews[asset.kind]
         left = (image.shape[1] - image.shape[0]) // 2
         _write_jpg(folder / "previews" / f"{asset.kind}.jpg", image[:, left : left + image.shape[0]], width=128)
+    write_sheet(folder / "compositing.jpg", _overview(scratch / "overview"), width=1024)  # in a file of its own
 
 
 _SIZE, _WIDE = (640, 360), 840
