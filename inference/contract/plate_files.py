@@ -21,6 +21,7 @@ from .untrusted import read_bytes
 
 _RECORDS = ("depth.json", "model.json")
 """In a folder that is read, what is written last: of a depth sequence, of trained weights."""
+_MAP = re.compile(r"(disparity|confidence)\.-?[0-9]+\.exr")
 _SAME = 2_000_000_000
 """Nanoseconds by which times may differ: some disks keep two seconds."""
 _ORDERS = 2**53
@@ -74,20 +75,26 @@ def paths(source: Source, first: int | None, last: int | None) -> list[tuple[int
 
 def beside(mattes: str | None, parameters: Mapping[str, object]) -> list[Path]:
     """The files that a job reads beside its clip: the images in its folder of mattes, and of each folder that a
-    parameter names the record of its depth sequence, or of its weights.
+    parameter names the record of its depth sequence with the maps, or that of its weights.
     """
     found: list[Path] = []
     if mattes:
-        try:
-            names = [each for each in sorted(Path(mattes).iterdir()) if not each.name.startswith(".")]
-        except OSError:
-            names = []
-        found += [each for each in names if re.search(r"[0-9]", each.name) and each.is_file()]
+        found += [each for each in _files_in(Path(mattes)) if re.search(r"[0-9]", each.name) and each.name[0] != "."]
     for value in parameters.values():
         if isinstance(value, str) and Path(value).is_absolute():
             folder = Path(value).parent if Path(value).name in _RECORDS else Path(value)
-            found += [folder / name for name in _RECORDS if (folder / name).is_file()]
+            there = [folder / name for name in _RECORDS if (folder / name).is_file()]
+            maps = _files_in(folder) if there and there[0].name == _RECORDS[0] else []
+            found += [*there, *(each for each in maps if _MAP.fullmatch(each.name))]
     return found
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """The files in a folder by name; none where it cannot be read."""
+    try:
+        return [each for each in sorted(folder.iterdir()) if each.is_file()]
+    except OSError:
+        return []
 
 
 def color_config(named: str | Path | None) -> Path | None:

@@ -111,12 +111,17 @@ def test_another_clip_in_the_place_of_the_first_gets_a_new_version_whatever_its_
     assert output.place(tmp_path, "street", job).standing == "finished", "nothing says that it is another"
 
 
-@pytest.mark.parametrize("what", ["mattes", "complete_from", "weights"])
+@pytest.mark.parametrize("what", ["mattes", "complete_from", "weights", "a map"])
 def test_what_takes_the_place_of_a_file_that_was_read_gets_a_new_version_whatever_its_time(tmp_path, what):
     """Mattes of a vendor, depth from a backup and weights from elsewhere keep times that are before the result's."""
     folder = tmp_path / what
     folder.mkdir()
-    name = {"mattes": "matte.0001.png", "complete_from": "depth.json", "weights": "model.json"}[what]
+    names = {"mattes": "matte.0001.png", "complete_from": "depth.json", "weights": "model.json"}
+    name = names.get(what, "disparity.0001.exr")
+    if what == "a map":  # retouched, or refined by another program
+        what = "complete_from"
+        (folder / "depth.json").write_bytes(b"{}")
+        os.utime(folder / "depth.json", (1e9, 1e9))
     (folder / name).write_bytes(b"first")
     (folder / ".DS_Store").write_bytes(b"1")
     then = (folder / name).stat().st_mtime
