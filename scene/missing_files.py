@@ -5,6 +5,7 @@ What was built shows nothing then, by its own nodes and on every machine; here i
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +41,9 @@ class Missing:
 
 
 _state = {"was_missing": False}
+_PATIENCE = 3.0
+"""Seconds for which Blender may be held up where a file is opened or a render begins: of somebody else's, each entry of
+a long list may name a ``depth.json`` that takes seconds to read."""
 
 
 def of_entry(item: bpy.types.PropertyGroup, path: str = "") -> Missing:
@@ -79,8 +83,9 @@ def of_file(*, only_built: bool = False) -> list[str]:
     """What is missing of the file, as sentences: for the depths of all scenes' lists, and what was built from others.
 
     Where something was missing the last time and is not any more, Blender reads it again. `only_built` leaves out
-    depths that nothing was built from.
+    depths that nothing was built from. Looking ends after some seconds; panels look at the rest.
     """
+    until = time.monotonic() + _PATIENCE
     built = _built()
     by_job: dict[str, list[bpy.types.Image]] = {}
     for image in built:
@@ -90,14 +95,18 @@ def of_file(*, only_built: bool = False) -> list[str]:
             by_job.setdefault(job, []).append(image)
     named: set[bpy.types.Image] = set()
     sentences: dict[str, None] = {}
-    for item in depth_list.entries():
+    entries = depth_list.entries()
+    for place, item in enumerate(entries):
+        if place and time.monotonic() > until:
+            sentences[f"{len(entries) - place} depths of this file's lists were not looked at: Check Files does."] = None
+            break
         its_own = by_job.get(item.job, [])
         found = Missing() if only_built and not its_own else _look(item)
         sentences.update(dict.fromkeys((*found, *([found.changed] if found.changed else []))))
         if found.depth or found.plate:
             named.update(its_own)
     for image in built:
-        if image not in named:
+        if image not in named and time.monotonic() <= until:
             sentences.update(dict.fromkeys(_of_image(image)))
     if _state["was_missing"] and not sentences:
         reload()

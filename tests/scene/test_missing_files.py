@@ -279,3 +279,19 @@ def test_a_long_list_is_looked_through_a_part_at_a_time(tmp_path, empty_file, mo
         pass
     assert missing_files.incomplete(empty_file) == ["299"]
     assert sorted(looked) == sorted(set(looked))
+
+
+def test_a_file_with_a_long_list_is_opened_all_the_same(tmp_path, empty_file, monkeypatch):
+    """Each entry may name somebody else's depth.json, and a large one takes seconds."""
+    folder = depth_maker.make(tmp_path, camera=filmed)
+    depth_list.remember(empty_file, depths.load(folder))
+    for _ in range(99):
+        empty_file.fathom.depths.add().folder = str(folder)
+    looked = []
+    read = depth_list.read
+    monkeypatch.setattr(depth_list, "read", lambda item: (looked.append(item.name), time.sleep(0.02), read(item))[-1])
+    monkeypatch.setattr(missing_files, "_PATIENCE", 0.1)
+    begun = time.monotonic()
+    said = missing_files.of_file()
+    assert time.monotonic() - begun < 1.5 and 1 <= len(looked) < 20
+    assert said == [f"{100 - len(looked)} depths of this file's lists were not looked at: Check Files does."]
