@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import bpy
@@ -41,6 +42,7 @@ class Missing:
 
 
 _state = {"was_missing": False}
+_MOST = 1000
 _PATIENCE = 3.0
 """Seconds for which Blender may be held up where a file is opened or a render begins: of somebody else's, each entry of
 a long list may name a ``depth.json`` that takes seconds to read."""
@@ -58,8 +60,11 @@ def of_entry(item: bpy.types.PropertyGroup, path: str = "") -> Missing:
 
 
 def incomplete(scene: bpy.types.Scene) -> list[str]:
-    """Names of the depths of a scene's list that miss files, as far as is known; see `of_entry`."""
-    entries = enumerate(scene.fathom.depths)
+    """Names of the depths of a scene's list that miss files, as far as is known; see `of_entry`.
+
+    Of a list that nobody has made by hand, its beginning: the status bar asks whenever it is drawn.
+    """
+    entries = enumerate(islice(scene.fathom.depths, _MOST))
     return [item.name for place, item in entries if any(of_entry(item, f"fathom.depths[{place}]"))]
 
 
@@ -98,7 +103,9 @@ def of_file(*, only_built: bool = False) -> list[str]:
     entries = depth_list.entries()
     for place, item in enumerate(entries):
         if place and time.monotonic() > until:
-            sentences[f"{len(entries) - place} depths of this file's lists were not looked at: Check Files does."] = None
+            sentences[f"{len(entries) - place} depths of this file's lists were not looked at: Check Files does."] = (
+                None
+            )
             break
         its_own = by_job.get(item.job, [])
         found = Missing() if only_built and not its_own else _look(item)

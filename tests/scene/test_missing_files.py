@@ -295,3 +295,12 @@ def test_a_file_with_a_long_list_is_opened_all_the_same(tmp_path, empty_file, mo
     said = missing_files.of_file()
     assert time.monotonic() - begun < 1.5 and 1 <= len(looked) < 20
     assert said == [f"{100 - len(looked)} depths of this file's lists were not looked at: Check Files does."]
+
+
+def test_of_a_long_list_the_status_bar_asks_for_its_beginning(empty_file, monkeypatch):
+    for _ in range(30):
+        empty_file.fathom.depths.add().folder = "//depth"
+    asked = []
+    monkeypatch.setattr(missing_files, "of_entry", lambda item, path: asked.append(path) or ())
+    monkeypatch.setattr(missing_files, "_MOST", 10)
+    assert missing_files.incomplete(empty_file) == [] and asked == [f"fathom.depths[{i}]" for i in range(10)]
