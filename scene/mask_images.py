@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -45,21 +46,18 @@ def own_folder(parent: Path, mask: bpy.types.Mask, plate: Plate) -> Path:
         folder = parent / clip_folder(name)
         note = folder.with_name(f"{folder.name}.json")
         try:
-            owner = records.load(_Owner, note, strict=False).plate
-        except FileNotFoundError:
-            break
-        except (OSError, RecordError):
+            if not os.path.lexists(note):  # another Blender may write it in this moment: the first stays
+                parent.mkdir(parents=True, exist_ok=True)
+                own_files.save_text(note, records.dumps(_Owner(plate=plate.source.path)) + "\n", keep=True)
+            if records.load(_Owner, note, strict=False).plate == plate.source.path:
+                return folder
+        except RecordError:
             continue
-        if owner == plate.source.path:
-            return folder
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        own_files.save_text(note, records.dumps(_Owner(plate=plate.source.path)) + "\n")
-    except OSError as error:
-        raise Problem(
-            f"{parent} cannot be written ({error.strerror or error}): choose another output folder."
-        ) from error
-    return folder
+        except OSError as error:
+            raise Problem(
+                f"{parent} cannot be written ({error.strerror or error}): choose another output folder."
+            ) from error
+    raise AssertionError("there are more numbers than folders")
 
 
 def rasterize(mask: bpy.types.Mask, plate: Plate, folder: Path) -> Path:

@@ -107,6 +107,20 @@ def test_clips_of_one_name_have_mattes_of_their_own(empty_file, tmp_path):
     assert empty_file.fathom.mattes == str(tmp_path / "depth" / "plate" / "mattes 3 box")
 
 
+def test_a_clip_that_another_blender_was_faster_with_has_its_own(empty_file, tmp_path, monkeypatch):
+    ours, theirs = plate(), replace(plate(), source=replace(plate().source, path="/elsewhere/street.mov"))
+    mask, save = box(0, 1), mask_images.own_files.save_text
+
+    def late(path, text, **how):
+        monkeypatch.setattr(mask_images.own_files, "save_text", save)
+        assert mask_images.own_folder(tmp_path, mask, theirs).name == "mattes box"
+        save(path, text, **how)
+
+    monkeypatch.setattr(mask_images.own_files, "save_text", late)
+    assert mask_images.own_folder(tmp_path, mask, ours).name == "mattes 2 box"
+    assert mask_images.own_folder(tmp_path, mask, theirs).name == "mattes box"
+
+
 def test_nothing_is_written_through_a_link(empty_file, tmp_path):
     secret, folder = tmp_path / "secret", tmp_path / "mattes"
     secret.write_text("mine")
