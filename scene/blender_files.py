@@ -131,13 +131,15 @@ def write_meshes(
             named.append((folder / name, shot, part, meshes))
     paths = [path for path, *_ in named]
     with _into(folder, paths, overwrite=overwrite):
-        for path, _shot, frames, meshes in named:
+        for number, (path, _shot, frames, meshes) in enumerate(named):
             with own_files.atomic(path) as temporary, _scene_for(scene, depth, frames) as made:
                 copies = [_copy(mesh, depth, scene, frames) for mesh in meshes]
                 for each in copies:
                     made.collection.objects.link(each)
                 made.frame_set(frames[0])
                 _write(kind, temporary, made, copies, frames)
+            if by_frame and not number:
+                _remove_earlier(paths[1:])
     return paths
 
 
@@ -175,11 +177,13 @@ def write_fogs(
     before, subframe = scene.frame_current, scene.frame_subframe
     try:
         with _into(folder, paths, overwrite=overwrite):
-            for path, (fog, frame) in zip(paths, wanted):
+            for number, (path, (fog, frame)) in enumerate(zip(paths, wanted)):
                 scene.frame_set(frame + depth.frame_offset)
                 with own_files.atomic(path) as temporary:
                     write_grid(fog, temporary, grid or Grid(), scene=scene)
                     whole_files.require(temporary)
+                if not number:
+                    _remove_earlier(paths[1:])
     finally:
         scene.frame_set(before, subframe=subframe)
     return paths
@@ -265,6 +269,14 @@ def _into(folder: Path, paths: list[Path], *, overwrite: bool) -> Iterator[None]
         yield
     except OSError as error:
         raise Problem(f"{folder} cannot be written ({error.strerror or error}): choose another folder.") from error
+
+
+def _remove_earlier(paths: list[Path]) -> None:
+    """Remove the rest of a sequence that is replaced, now that its first file is: where the export breaks off, frames
+    of two would look like one.
+    """
+    for path in paths:
+        own_files.remove(path)
 
 
 @contextmanager

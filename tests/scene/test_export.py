@@ -218,6 +218,30 @@ def test_depth_meshes_come_back_at_every_frame(depth, tmp_path, kind):
         blender_files.write(depth, made, kind, scene=scene)
 
 
+@pytest.mark.parametrize(("kind", "what"), [("ply_mesh", "mesh"), ("fog_vdb", "fog")])
+def test_a_sequence_that_is_replaced_is_never_that_of_two_exports(depth, tmp_path, monkeypatch, kind, what):
+    scene, shot = bpy.context.scene, depth.done_shots[1]
+    build([what], depth, shot, scene=scene)
+    made, written = wanted(depth, tmp_path, frames="4-5"), []
+    paths = blender_files.write(depth, made, kind, scene=scene)
+    before = [path.read_bytes() for path in paths]
+
+    def full(path):
+        written.append(path)
+        if len(written) == fails_at:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(blender_files.whole_files, "require", full)
+    fails_at = 1
+    with pytest.raises(Problem, match="No space left"):
+        blender_files.write(depth, made, kind, scene=scene, overwrite=True)
+    assert [path.read_bytes() for path in paths] == before, "nothing was replaced"
+    fails_at = 3
+    with pytest.raises(Problem, match="No space left"):
+        blender_files.write(depth, made, kind, scene=scene, overwrite=True)
+    assert [path.exists() for path in paths] == [True, False]
+
+
 def test_a_mesh_that_cannot_be_exported(depth, tmp_path):
     scene, shot = bpy.context.scene, depth.done_shots[0]
     made = wanted(depth, tmp_path, frames="1-2")
