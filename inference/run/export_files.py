@@ -92,6 +92,7 @@ class ExportFiles:
         self._planned, self.strange = set(self.targets), set[int]()
         self._written, self._saved = self._earlier(overwrite=overwrite), 0.0
         self.left = set(self.targets) - self._written
+        self._replaced = {number for number in self.left if os.path.lexists(self.targets[number])}
         if self.left:
             self.save()
 
@@ -101,11 +102,18 @@ class ExportFiles:
 
     @contextlib.contextmanager
     def writing(self, number: int) -> Iterator[Path]:
-        """Write a file under the temporary name that is yielded; it is renamed and recorded once it is whole."""
+        """Write a file under the temporary name that is yielded; it is renamed and recorded once it is whole.
+
+        With the first, what is left of files that are replaced goes: where this run breaks off, they would pass for
+        its own.
+        """
         with own_files.atomic(self.targets[number]) as temporary:
             yield temporary
         self._written.add(number)
         self.left.discard(number)
+        for other in self._replaced & self.left:
+            own_files.remove(self.targets[other])
+        self._replaced = set()
         if time.monotonic() - self._saved > _SAVED_EVERY:
             self.save()
 

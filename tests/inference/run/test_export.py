@@ -575,6 +575,27 @@ def test_files_of_an_earlier_export_beside_those_of_this_one_are_said(depth, tmp
     assert warnings(heard) == []
 
 
+@pytest.mark.parametrize(("kind", "sizes"), [("exr", {"full_size": False}), ("png", {"full_size": False}), ("ply", {})])
+def test_an_export_that_replaces_another_and_is_cancelled_leaves_nothing_of_that(depth, tmp_path, kind, sizes):
+    """Half of each would look whole."""
+    run(depth, tmp_path, kind, **sizes)
+    before, changed = {path: path.read_bytes() for path in tmp_path.iterdir()}, {"exr": {"scale": 2.0}}
+    changed |= {"png": {"far_white": True}, "ply": {"minimum_confidence": 0.5}}
+    heard = []
+
+    def cancel():
+        if sum(path.suffix != ".json" and path.read_bytes() != before.get(path) for path in tmp_path.glob("s*")) == 2:
+            heard.append(None)
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        run(depth, tmp_path, kind, check=cancel, overwrite=True, **sizes, **changed[kind])
+    there = [path for path in before if path.exists() and path.suffix != ".json"]
+    assert heard and len(there) == 2 and all(path.read_bytes() != before[path] for path in there)
+    run(depth, tmp_path, kind, **sizes, **changed[kind])
+    assert all(path.exists() for path in before)
+
+
 def test_what_a_killed_run_left_is_cleared(depth, tmp_path):
     (tmp_path / ".tmp-99-street_depth.1001.png").write_bytes(b"half")
     (tmp_path / ".tmp-99-other.png").write_bytes(b"another's")
