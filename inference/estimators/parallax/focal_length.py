@@ -156,6 +156,7 @@ def refine(model: pycolmap.Reconstruction, *, refine_focal: bool, rounds: int | 
     options.ceres.use_gpu = False
     options.ceres.loss_function_type = pycolmap.LossFunctionType.SOFT_L1
     options.ceres.solver_options.num_threads = 1
+    options.ceres.auto_select_solver_type = True
     if rounds is not None:
         options.ceres.solver_options.max_num_iterations = rounds
     pycolmap.bundle_adjustment(model, options)

@@ -37,7 +37,7 @@ def bordered(image: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @compiled
-def tile_cost(gray, neighbors, homographies, top, left, cost):  # type: ignore[no-untyped-def]  # noqa: PLR0917  (compiled)
+def tile_cost(gray, neighbors, homographies, compared, top, left, cost):  # type: ignore[no-untyped-def]  # noqa: PLR0917  (compiled)
     """Fill one tile of a cost volume.
 
     Parameters
@@ -48,6 +48,8 @@ def tile_cost(gray, neighbors, homographies, top, left, cost):  # type: ignore[n
         From `bordered`.
     homographies : float64 [D, N, 3, 3]
         From the reference's pixels to each neighbor's, for each plane.
+    compared : bool [D, N]
+        Which planes to compare with which neighbor, first and last among them; the others' costs lie between theirs.
     top, left : int
         The tile's first pixel, multiples of `ROWS` and `COLUMNS`.
     cost : float32 [H, W, D]
@@ -70,30 +72,51 @@ def tile_cost(gray, neighbors, homographies, top, left, cost):  # type: ignore[n
     _weigh(own_half, 0, _HALF_ROWS, _HALF_COLUMNS, half_weights)
 
     other, other_half = np.empty_like(own), np.zeros_like(own_half)
-    score, half_score = np.empty(size, np.float32), np.empty(half_size, np.float32)
-    lit, seen = np.empty(size, np.bool_), np.empty(size, np.int32)
-    each = np.empty((count, size), np.float32)
-    for plane in range(planes):
-        seen[:] = 0
-        for n in range(count):
+    half_score = np.empty(half_size, np.float32)
+    lit = np.empty(size, np.bool_)
+    scores = np.empty((count, planes, size), np.float32)
+    for n in range(count):
+        for plane in range(planes):
+            if not compared[plane, n]:
+                continue
+            score = scores[n, plane]
             if not _warp(neighbors[n], homographies[plane, n], level, top, left, height, width, other, lit):
-                each[n] = np.inf
+                score[:] = np.inf
                 continue
             _halve(other, top, left, height, width, other_half)
             _correlate(own, other, inner, ROWS, COLUMNS, weights, score)
             _correlate(own_half, other_half, 0, _HALF_ROWS, _HALF_COLUMNS, half_weights, half_score)
             _add_half(half_score, top, left, height, width, score)
-            row = each[n]
             for y in range(ROWS):
                 for x in range(COLUMNS):
                     k, at = y * COLUMNS + x, (y + _HALO) * _PATCH + x + _HALO
                     shade = _SHADE_SCALE * min(abs(own[at] - other[at]), _SHADES)
-                    row[k] = _SCALE * score[k] + OUTSIDE + shade if lit[k] else np.float32(np.inf)
-                    seen[k] += lit[k]
-        _better_half(each, seen, score)
+                    score[k] = _SCALE * score[k] + OUTSIDE + shade if lit[k] else np.float32(np.inf)
+        _interpolate(scores[n], compared[:, n])
+
+    each, mean = np.empty((count, size), np.float32), np.empty(size, np.float32)
+    for plane in range(planes):
+        for n in range(count):
+            each[n] = scores[n, plane]
+        _better_half(each, mean)
         for y in range(min(ROWS, height - top)):
             for x in range(min(COLUMNS, width - left)):
-                cost[top + y, left + x, plane] = score[y * COLUMNS + x]
+                cost[top + y, left + x, plane] = mean[y * COLUMNS + x]
+
+
+@compiled
+def _interpolate(scores, compared):  # type: ignore[no-untyped-def]
+    """Fill the scores [D, K] of planes that were not compared: linearly between those that were."""
+    before = 0
+    for after in range(1, len(scores)):
+        if not compared[after]:
+            continue
+        for plane in range(before + 1, after):
+            share = np.float32((plane - before) / (after - before))
+            lower, upper, row = scores[before], scores[after], scores[plane]
+            for k in range(len(row)):
+                row[k] = lower[k] * (np.float32(1) - share) + upper[k] * share
+        before = after
 
 
 @compiled
@@ -235,11 +258,15 @@ def _add_half(half, top, left, height, width, score):  # type: ignore[no-untyped
 
 
 @compiled
-def _better_half(scores, seen, mean):  # type: ignore[no-untyped-def]
-    """The mean of the lower half of the scores [N, K] of those that see; sorts as many of them as count."""
+def _better_half(scores, mean):  # type: ignore[no-untyped-def]
+    """The mean of the lower half of the finite scores [N, K]; sorts as many of them as count."""
     count, size = scores.shape
-    for k in range(size):
-        mean[k] = 0
+    seen = np.zeros(size, np.int32)
+    mean[:] = 0
+    for n in range(count):
+        row = scores[n]
+        for k in range(size):
+            seen[k] += row[k] < np.float32(np.inf)
     for place in range((count + 1) // 2):
         for n in range(count - 1, place, -1):
             lower, upper = scores[n - 1], scores[n]

@@ -1,8 +1,8 @@
 """The camera solve: focal length, poses and static points from tracks.
 
 Structure from motion by COLMAP's global mapper (Pan et al., "Global Structure-from-Motion Revisited", ECCV 2024) on
-key frames; the frames between them are then resectioned from its points. Everything runs on one thread with a fixed
-seed, so the same tracks give the same bits.
+key frames; the frames between them are then resectioned from its points. Each calculation runs on one thread with a
+fixed seed, so the same tracks give the same bits; only those that do not depend on each other run side by side.
 
 Where a shot has little perspective, a scene that rotates one way looks almost like its mirror image in depth rotating
 the other way (the Necker reversal; Hartley and Zisserman, "Multiple View Geometry", 2004, section 14.6). Bundle
@@ -15,6 +15,8 @@ This module runs in a child process (`solve_process`), because COLMAP cannot be 
 from __future__ import annotations
 
 import copy
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -191,7 +193,7 @@ def _balanced(xy: NDArray[np.float32], lens: Lens) -> NDArray[np.bool_]:
 
 def _verify(database: Path, seed: int) -> None:
     verifier = pycolmap.GeometricVerifierOptions()
-    verifier.num_threads = 1
+    verifier.num_threads = os.cpu_count() or 1  # of pairs that know nothing of each other: the result is the same
     geometry = pycolmap.TwoViewGeometryOptions()
     geometry.ransac.random_seed = seed
     geometry.detect_watermark = False  # a locked-off background is no watermark
@@ -211,6 +213,7 @@ def _map(database: Path, folder: Path, seed: int, *, refine_focal: bool) -> pyco
     mapper.bundle_adjustment.refine_focal_length = refine_focal
     mapper.bundle_adjustment.ceres.use_gpu = False
     mapper.bundle_adjustment.ceres.solver_options.num_threads = 1
+    mapper.bundle_adjustment.ceres.auto_select_solver_type = True  # dense for a few images
     models = pycolmap.global_mapping(database, folder, folder, options)
     model = max(models.values(), key=lambda m: m.num_points3D(), default=None)
     return None if model is None else right_way_round(model, refine_focal=refine_focal)
@@ -306,8 +309,8 @@ def right_way_round(model: pycolmap.Reconstruction, *, refine_focal: bool) -> py
     """
     # both are refined, or the refined one would have an advantage
     straight, turned = copy.deepcopy(model), _mirrored(model)
-    for candidate in (straight, turned):
-        refine(candidate, refine_focal=refine_focal)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda candidate: refine(candidate, refine_focal=refine_focal), (straight, turned)))
     # refining drops points behind a camera, so dropped observations count as errors
     count = observations(model)
     return turned if misfit(turned, count) < misfit(straight, count) else model

@@ -30,6 +30,7 @@ _GOOD_OVERLAP = 0.85
 _MOST_TURN = np.cos(np.radians(35.0))
 _REACH = 60  # frames to either side that are considered
 _COUNT = 4
+_APART = 1.0  # pixels of a neighbor's image between compared planes; half of that changes no figure, but takes longer
 
 
 @dataclass(frozen=True)
@@ -102,18 +103,34 @@ def matching_cost(
     float32 [H, W, D]
         (1 - ZNCC) / 2, and up to .1 for another brightness, averaged over the better half of the neighbors that see
         the point, so that neighbors in which it is occluded do not count. Neighbors in which it is outside the image
-        are left out: at a shot's ends only the nearest neighbor may see what the camera is about to pass.
+        are left out: at a shot's ends only the nearest neighbor may see what the camera is about to pass. Near neighbors
+        are compared on fewer planes, and those between get the cost between, since their images hardly differ there.
     """
     height, width = gray.shape
     warps = [plane_homography(matrix, each.rotation, each.shift, inverse_depths) for each in neighbors]
     homographies = np.stack(warps, axis=1)
+    compared = np.stack([_compared(each, width, height) for each in warps], axis=1)
     images = np.stack([matching.bordered(each.gray) for each in neighbors])
     cost = np.empty((height, width, len(inverse_depths)), np.float32)
     for top in range(0, height, matching.ROWS):
         for left in range(0, width, matching.COLUMNS):
             check()
-            matching.tile_cost(gray, images, homographies, top, left, cost)
+            matching.tile_cost(gray, images, homographies, compared, top, left, cost)
     return cost
+
+
+def _compared(warps: NDArray[np.float64], width: int, height: int) -> NDArray[np.bool_]:
+    """Which planes to compare, of those with the homographies [D, 3, 3] onto a neighbor: no more than tell anything."""
+    x, y = np.meshgrid(np.linspace(0, width - 1, 5), np.linspace(0, height - 1, 5))
+    places = warps @ np.stack([x.ravel(), y.ravel(), np.ones(x.size)])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        places = np.where(places[:, 2:] > 0, places[:, :2] / places[:, 2:], np.nan)
+    chosen = [0]
+    for plane in range(1, len(warps) - 1):
+        # beyond the image's plane there is no distance; the planes on both sides are compared
+        if not np.all(np.linalg.norm(places[plane + 1] - places[chosen[-1]], axis=0) < _APART):
+            chosen.append(plane)
+    return np.isin(np.arange(len(warps)), [*chosen, len(warps) - 1])
 
 
 def choose_neighbors(views: Views, frame: int, depths: NDArray[np.floating]) -> list[int]:
