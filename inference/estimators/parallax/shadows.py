@@ -60,7 +60,9 @@ def shadowed(
     count = np.sum(~np.isnan(ordered), axis=0)
     known = count[..., 0] >= _FEWEST
     middle = np.stack([np.maximum(count - 1, 0) // 2, count // 2 * known[..., None]])
-    usual = np.take_along_axis(ordered, middle, axis=0).mean(axis=0)  # the median: np.nanmedian takes four times as long
+    usual = np.take_along_axis(ordered, middle, axis=0).mean(
+        axis=0
+    )  # the median: np.nanmedian takes four times as long
     mine = cv2.GaussianBlur(color(frame).astype(np.float32), (0, 0), _BLUR)
     factor = (mine + _BLACK) / (usual + _BLACK)
     mean = factor.mean(axis=-1)

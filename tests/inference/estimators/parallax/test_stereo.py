@@ -172,7 +172,9 @@ def test_planes_that_hardly_move_a_neighbors_image_have_the_costs_between_those_
     image = cv2.GaussianBlur(generator.uniform(0, 255, (32, 64)), (0, 0), 1.5).astype(np.float32)
     matrix = np.array([[50.0, 0, 31.5], [0, 50, 15.5], [0, 0, 1]])
     near, far = (sweep.Neighbor(np.roll(image, -2, axis=1), np.eye(3), np.array([shift, 0, 0])) for shift in (-0.1, -1))
-    depths = np.linspace(0.1, 0.868, 17)  # .048 apart: the near neighbor's image moves by .24 pixels, the far one's by 2.5
+    depths = np.linspace(
+        0.1, 0.868, 17
+    )  # .048 apart: the near neighbor's image moves by .24 pixels, the far one's by 2.5
     ends = sweep.matching_cost(image, [near], matrix, depths[[4, 8]])[:, 8:-8]
     between = sweep.matching_cost(image, [near], matrix, depths)[:, 8:-8, 4:9]
     np.testing.assert_allclose(between[..., [0, 4]], ends, atol=1e-6)
