@@ -42,7 +42,7 @@ INFO = EstimatorInfo(
             "complete/######.npy",
         ),
         *("matte/######.npy", "matte-forwards/######.npy", "matte-state.npz"),
-        *("fit.npz", "footings.npz", "learned/######.npy", "blend/######.npy"),
+        *("fit.npz", "footings.npz", "ground.npy", "learned/######.npy", "blend/######.npy"),
         *(f"solve.######/{name}" for name in SOLVE_FILES),
     ),
     has_camera=True,

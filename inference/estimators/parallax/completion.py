@@ -30,9 +30,12 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from ...common.files import load_arrays, save_arrays
 from ...depth_maps.edge_smoothing import edge_weights, smooth
+from . import ground as level_ground
 
 Measured = Callable[[int], tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]
 """Frame to inverse depth, weight in the fit and learned disparity, all [H, W]."""
+_Thinned = dict[int, tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]
+"""The same of some frames and pixels, in bins."""
 
 _CELL, _BINS = 32, 8  # pixels of the maps, which are 320 wide; bins of the learned disparity
 _MIDDLE = 0.5 * _BINS
@@ -46,6 +49,7 @@ _SURE, _SURER = 0.1, 0.5  # confidence from which a pixel has a weight, and full
 _SAMPLED_FRAMES, _SAMPLED = 64, 4  # at most so many frames, every so many pixels, for the first fit
 _FEWEST = 100  # pixels of that fit
 _DRIFT_PLACES, _DRIFT_FRAMES = 3, 24  # of a drift along each side of the image, and frames from one time to the next
+_THINNED = 3  # every so many frames are enough for that
 _DRIFT_ROUNDS, _DRAWN = 5, 1e-4  # what draws it to a line, as a share of the weight
 _MIXED = 7  # pixels in which the learned disparity changes by a bin, at an edge
 _LEAST_AGREEMENT = (
@@ -103,7 +107,14 @@ def weights(confidence: NDArray[np.float32], dynamic: NDArray[np.bool_]) -> NDAr
     return np.where(dynamic, np.float32(0), sure).astype(np.float32)
 
 
-def fit(measured: Measured, count: int, *, sinks: bool, check: Callable[[], None]) -> Fit:
+def fit(
+    measured: Measured,
+    count: int,
+    *,
+    sinks: bool,
+    ground: Callable[[int], NDArray[np.float32]] | None = None,
+    check: Callable[[], None],
+) -> Fit:
     """Fit the learned disparity of a shot's `count` frames to the measured one.
 
     Parameters
@@ -112,6 +123,8 @@ def fit(measured: Measured, count: int, *, sinks: bool, check: Callable[[], None
     count : int
     sinks : bool
         Whether the network lets small subjects sink into what is behind them: no drift explains that.
+    ground : callable or None
+        Frame to the inverse depth [H, W] of the ground, see `ground.inverse_depth`; None where there is none.
     check : callable
         Called for each frame that is read; may raise to end the work.
 
@@ -122,28 +135,44 @@ def fit(measured: Measured, count: int, *, sinks: bool, check: Callable[[], None
     """
     low, step = _range(measured, count, check)
 
-    def read(frame: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    def read(
+        frame: int, wide: NDArray[np.float32] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         check()
         inverse_depth, weight, learned = measured(frame)
         bins = _bins(learned, low, step)
-        is_wild = np.abs(bins - _MIDDLE) > _WILD * _BINS
-        return inverse_depth, np.where(is_wild, np.float32(0), weight), bins
+        unused = np.abs(bins - _MIDDLE) > _WILD * _BINS
+        if ground is not None and wide is None:  # without what may be mirrored, it tells what is
+            unused |= level_ground.below(inverse_depth, ground(frame))
+        elif ground is not None and wide is not None:
+            seen = _applied(wide[frame], bins, _places(bins))
+            inverse_depth, _ = level_ground.without_mirrored(inverse_depth, ground(frame), seen)
+        return inverse_depth, np.where(unused, np.float32(0), weight), bins
 
     slope, shift, deviation = _line(read, count)
     height, width = measured(0)[0].shape
-    field = np.empty((count, 2, -(-height // _CELL), -(-width // _CELL), _BINS), np.float32)
-    field[:, 0], field[:, 1] = slope, shift
-    line, of_line, wide = field, deviation, field
-    for level, (cells, frames, bins) in enumerate(_LEVELS):
-        start, sizes = field, (frames, 0, cells, cells, bins)
-        modes = ("nearest", "nearest", "constant", "constant", "constant")
-        for _ in range(_ROUNDS):
-            moments, deviation = _moments(read, field, deviation)
-            field = _solved(gaussian_filter(moments, sizes, mode=modes, truncate=3.0), start)
-        wide = field if level == 0 else wide
+    line = np.empty((count, 2, -(-height // _CELL), -(-width // _CELL), _BINS), np.float32)
+    line[:, 0], line[:, 1] = slope, shift
+    field, narrower = _narrowed(read, line, deviation, _LEVELS[0])
+    wide = field
     if not sinks:
-        wide = min(wide, _drift(read, line, of_line), key=lambda each: _missed(read, each))
+        thinned = {frame: _within_surfaces(*read(frame)) for frame in range(0, count, _THINNED)}
+        wide = min(wide, _drift(thinned, line, deviation), key=lambda each: _missed(thinned, each))
+    for level in _LEVELS[1:]:
+        field, narrower = _narrowed(lambda frame: read(frame, wide), field, narrower, level)
     return Fit(wide, field, low, step)
+
+
+def _narrowed(
+    read: Measured, start: NDArray[np.float32], deviation: float, level: tuple[float, float, float]
+) -> tuple[NDArray[np.float32], float]:
+    """The field of a level, by that of the wider one and the deviation from it; with the deviation from the former."""
+    field, (cells, frames, bins) = start, level
+    modes = ("nearest", "nearest", "constant", "constant", "constant")
+    for _ in range(_ROUNDS):
+        moments, deviation = _moments(read, field, deviation)
+        field = _solved(gaussian_filter(moments, (frames, 0, cells, cells, bins), mode=modes, truncate=3.0), start)
+    return field, deviation
 
 
 def blended(
@@ -251,7 +280,7 @@ def _line(read: Measured, count: int) -> tuple[float, float, float]:
     return slope, mean_d - slope * mean_x, deviation
 
 
-def _drift(read: Measured, line: NDArray[np.float32], deviation: float) -> NDArray[np.float32]:
+def _drift(thinned: _Thinned, line: NDArray[np.float32], deviation: float) -> NDArray[np.float32]:
     """Scale and shift [N, 2, h, w, bins] that drift over the image and time, the same for every distance.
 
     They have values at a few places of the image and times, and are linear between those. So they hold for distances at
@@ -259,14 +288,15 @@ def _drift(read: Measured, line: NDArray[np.float32], deviation: float) -> NDArr
 
     Parameters
     ----------
-    read : callable
+    thinned : dict
+        Frame to inverse depth, weight and learned disparity in bins, of `_within_surfaces`.
     line : float32 [N, 2, h, w, bins]
         The field of one line, towards which the result is drawn where hardly anything was measured.
     deviation : float
         Standard deviation from that.
     """
     slope, base = (float(each) for each in line[0, :, 0, 0, 0])
-    height, width = read(0)[0].shape
+    height, width = (_SAMPLED * size for size in thinned[0][0].shape)
     pixels = _shares(*((np.arange(0, size, _SAMPLED) + 0.5) / size for size in (height, width)))
     times = _hats(np.linspace(0, 1, len(line)), 1 + max(-(-(len(line) - 1) // _DRIFT_FRAMES), 1))
     terms = 2 * pixels.shape[1]
@@ -274,8 +304,8 @@ def _drift(read: Measured, line: NDArray[np.float32], deviation: float) -> NDArr
     for _ in range(_DRIFT_ROUNDS):
         products, values, counted = np.zeros((2 * terms, found.size)), np.zeros(found.size), 0.0
         misses, weights_of = [], []
-        for frame, share in enumerate(times):
-            inverse_depth, weight, bins = (each.ravel() for each in _within_surfaces(*read(frame)))
+        for frame, each_of in thinned.items():
+            (inverse_depth, weight, bins), share = (each.ravel() for each in each_of), times[frame]
             left = inverse_depth - (slope * bins + base)
             equations = np.concatenate([pixels * (bins / _MIDDLE - 1)[:, None], pixels], axis=1)
             misses.append(np.abs(left - equations @ (share @ found)))
@@ -311,13 +341,11 @@ def _hats(at: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     return np.maximum(1 - np.abs(at[:, None] * (count - 1) - np.arange(count)), 0.0)
 
 
-def _missed(read: Measured, field: NDArray[np.float32]) -> float:
+def _missed(thinned: _Thinned, field: NDArray[np.float32]) -> float:
     """Standard deviation from a field within surfaces."""
     misses, weights_of = [], []
-    for frame in range(len(field)):
-        whole = read(frame)
-        fitted = _applied(field[frame], whole[2], _places(whole[2]))[::_SAMPLED, ::_SAMPLED]
-        inverse_depth, weight, _ = _within_surfaces(*whole)
+    for frame, (inverse_depth, weight, bins) in thinned.items():
+        fitted = _applied(field[frame], bins, _places(bins, every=_SAMPLED))
         misses.append(np.abs(inverse_depth - fitted).ravel())
         weights_of.append(weight.ravel())
     return _deviation(np.concatenate(misses), np.concatenate(weights_of))
@@ -386,9 +414,9 @@ def _bins(learned: NDArray[np.float32], low: float, step: float) -> NDArray[np.f
         return np.clip((learned - low) / step, -_OUTSIDE, _OUTSIDE).astype(np.float32)
 
 
-def _places(bins: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Where each pixel is in the grid: row, column and bin, the centers of cells at integers."""
-    y, x = ((np.arange(size, dtype=np.float32) + 0.5) / _CELL - 0.5 for size in bins.shape)
+def _places(bins: NDArray[np.float32], *, every: int = 1) -> list[NDArray[np.float32]]:
+    """Where every so many pixels are in the grid: row, column and bin, the centers of cells at integers."""
+    y, x = ((np.arange(size, dtype=np.float32) * every + 0.5) / _CELL - 0.5 for size in bins.shape)
     rows, columns = np.meshgrid(y, x, indexing="ij")
     return [rows, columns, bins - np.float32(0.5)]
 

@@ -27,6 +27,7 @@ from . import (
     fill,
     frame_selection,
     fusion,
+    ground,
     makes_mattes,
     moving,
     object_depth,
@@ -57,7 +58,7 @@ _OUTLINE = 2.0  # pixels of stereo by which a subject's edge may be beside its m
 _BEYOND = 4.0  # times farther and nearer than measured depth: the range of learned depth
 _NEARER = 3.0  # times nearer than everything static that a dynamic object may be
 _SETTLE = "Stabilizing over time"
-_FIT, _FOOTINGS, _NEIGHBORS = "fit.npz", "footings.npz", "neighbors.npz"
+_FIT, _FOOTINGS, _GROUND, _NEIGHBORS = "fit.npz", "footings.npz", "ground.npy", "neighbors.npz"
 _COMPARED = 24  # pairs of neighboring frames whose depth is compared
 _CONTRADICTS = 0.12  # relative difference of their depth
 _COARSE = 0.1  # relative error of depth with which confidence is halved, where half a pixel makes it
@@ -170,7 +171,7 @@ def phases(shot: Shot) -> tuple[Phase, ...]:
                 except completion.Disagreement:
                     scene = replace(scene, learned=None)
             _require_measured(shot, scene, _footings(shot, scene))
-        return [path for name in (_FIT, _FOOTINGS) if (path := scene.folder / name).exists()]
+        return [path for name in (_GROUND, _FIT, _FOOTINGS) if (path := scene.folder / name).exists()]
 
     def settle(units: range) -> list[Path]:
         begun = _begin(shot)
@@ -427,22 +428,33 @@ def _fit(shot: Shot, scene: _Scene) -> None:
     completion.Disagreement
     """
     kept = scene.folder / _FIT
-    if not kept.exists():
-        found = completion.fit(
-            lambda frame: _measured(scene, frame), len(scene.views), sinks=scene.sinks, check=shot.check
-        )
-        found.save(kept)
+    if kept.exists():
+        return
+    plane = ground.find(scene.views, lambda frame: _measured(scene, frame)[:2], check=shot.check)
+    save_array(scene.folder / _GROUND, np.empty(0) if plane is None else plane)
+    found = completion.fit(
+        lambda frame: _measured(scene, frame),
+        len(scene.views),
+        sinks=scene.sinks,
+        ground=None if plane is None else lambda frame: ground.inverse_depth(plane, scene.views, frame),
+        check=shot.check,
+    )
+    found.save(kept)
 
 
 def _blended(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np.float32]:
-    """Inverse depth of a frame, completed by learned depth."""
+    """Inverse depth of a frame, completed by learned depth, and the confidence in what was measured [2, H, W]."""
     inverse_depth, confidence, subjects = _load(scene, "complete", frame)
     image = scene.images.color(frame)
     pause()
     fitted = completion.load_fit(scene.folder / _FIT).at(frame, _load(scene, "learned", frame))
+    plane = load_array(scene.folder / _GROUND)
+    level = ground.inverse_depth(plane, scene.views, frame) if len(plane) else np.zeros_like(inverse_depth)
+    inverse_depth, mirrored = ground.without_mirrored(inverse_depth, level, fitted[0])
     depths = _saved_footings(scene)[frame] * np.float32(scene.sinks)
     found = completion.blended(inverse_depth, confidence, subjects.astype(np.int32), fitted, image, depths=depths)
-    return np.clip(found, *scene.limits)
+    found, _ = ground.without_mirrored(found, level, fitted[0])  # what moves in a mirror image
+    return np.stack([np.clip(found, *scene.limits), np.where(mirrored, np.float32(0), confidence)])
 
 
 def _footings(shot: Shot, scene: _Scene) -> list[NDArray[np.float32]]:
@@ -517,7 +529,7 @@ def _bridge_all(
             sources = []
             for other in range(max(0, before - 1), min(len(scene.views), after + 2)):
                 pair = np.stack([scene.views.world_to_camera[other], views.world_to_camera[index]])
-                theirs, support = _placed(scene, footings, other), _load(scene, "complete", other)[1]
+                theirs, support = _placed(scene, footings, other), _support(scene, other)
                 sure = calibration.confidence(support * _resolved(scene, other, theirs), np.ones_like(support))
                 move = replace(scene.views, world_to_camera=pair).relative(0, 1)
                 sources.append(fusion.SourceDepth(theirs, sure, *move))
@@ -534,10 +546,15 @@ def _subjects(scene: _Scene, frame: int) -> tuple[NDArray[np.float32], NDArray[n
 def _placed(scene: _Scene, footings: list[NDArray[np.float32]], frame: int) -> NDArray[np.float32]:
     """A completed frame's inverse depth: with learned depth, or dynamic objects at a depth smoothed over time."""
     if scene.learned is not None:
-        return _load(scene, "blend", frame)
+        return _load(scene, "blend", frame)[0]
     inverse_depth, subjects = _subjects(scene, frame)
     standing = footings[frame][subjects]
     return np.where(standing > 0, standing, inverse_depth)
+
+
+def _support(scene: _Scene, frame: int) -> NDArray[np.float32]:
+    """The confidence [H, W] in what was measured; none where it was a mirror image."""
+    return _load(scene, "complete" if scene.learned is None else "blend", frame)[1]
 
 
 def _require_measured(shot: Shot, scene: _Scene, footings: list[NDArray[np.float32]]) -> calibration.Judged:
@@ -563,7 +580,7 @@ def _judged(shot: Shot, scene: _Scene, footings: list[NDArray[np.float32]]) -> c
             differs = np.abs(seen[-1] - mine) > _CONTRADICTS * mine + unresolved
             shares.append(float(np.mean(differs[compared])))
         agreeing = calibration.agreement(seen, (seen > 0).astype(np.float32), mine)
-        support = _load(scene, "complete", frame)[1] * _resolved(scene, frame, mine)
+        support = _support(scene, frame) * _resolved(scene, frame, mine)
         sure.append(calibration.confidence(support, agreeing))
     return calibration.judged(shares, sure)
 
@@ -579,7 +596,7 @@ def _settled(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Final inverse depth and confidence at the working size."""
     views = scene.views
-    inverse_depth, support = _placed(scene, footings, frame), _load(scene, "complete", frame)[1]
+    inverse_depth, support = _placed(scene, footings, frame), _support(scene, frame)
     gray, dynamic = scene.images.gray(frame).astype(np.uint8), _subjects(scene, frame)[1] > 0
     values, weights = [inverse_depth], [np.ones_like(inverse_depth)]
     for path in _paths(scene, frame):

@@ -1,0 +1,167 @@
+"""The ground that a camera moves over, and mirror images in it.
+
+In a wet road, a lake or a polished floor other frames confirm the depth of what is mirrored: its image lies below the
+ground, as far as the thing itself stands above. Nothing is seen below the ground, unless it has a hole or ends. So
+where measured depth lies well below the plane of the ground, a second witness decides, a learned network, which sees
+surfaces: if to it the ground goes on, that is the depth; if it sees a pit, stairs, or the street below a balcony, what
+was measured stays.
+
+The plane of a shot is drawn from its confident static points (RANSAC: Fischler and Bolles, Communications of the ACM
+1981) and refined by least squares with weights that fall with the residual (Cauchy). What is mirrored bends it as
+little as what stands on it: the ground is a plane, mirror images are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .view import Views
+
+_FRAMES, _EVERY = 24, 4  # frames, at most, and pixels of each whose points are taken
+_DRAWS, _POINTS = 500, 6000  # planes through three points, and points that vote for them
+_ROLL = np.cos(np.radians(35))  # the ground is level, within so much, for a camera that is held level
+_ON = 0.05  # relative difference of inverse depth within which a point lies on the plane
+_FAR_FROM = 0.3  # beyond which it has no weight in the refined one
+_ROUNDS = 12
+_LEAST = 0.2  # share of the points below the horizon that lie on the ground, where there is one
+_FEWEST = 100  # of those points
+_GRAZING = 0.035  # what a ray falls on its way, for each unit along the view, below which ground is too oblique
+_BELOW, _CLOSELY = 0.67, 0.85  # inverse depth, as a share of the ground's, of what is below it; next to other such
+_BESIDE = 5  # pixels: window of what is next to such
+_SEEN = 0.67  # of the way up from measured depth to the ground, in logarithms: where a network sees that
+_AROUND = 0.06  # of the image's width: the surroundings that are judged together
+
+
+def find(
+    views: Views,
+    read: Callable[[int], tuple[NDArray[np.float32], NDArray[np.float32]]],
+    *,
+    check: Callable[[], None],
+) -> NDArray[np.float64] | None:
+    """The plane of the ground of a shot.
+
+    Parameters
+    ----------
+    views : Views
+        At the size of the maps.
+    read : callable
+        Frame to inverse depth and weight, both [H, W]; dynamic objects have no weight.
+    check : callable
+        Called for each frame that is read; may raise to end the work.
+
+    Returns
+    -------
+    float64 [4] or None
+        A unit vector n that points down, and h: the points X with ``n X = h``, in the world's axes. None where most of
+        what is seen below the horizon lies on no plane.
+    """
+    axes, positions = views.to_world, views.positions
+    down, origin = _unit(axes[:, :, 1].mean(axis=0)), positions.mean(axis=0)
+    sparse = np.s_[_EVERY // 2 :: _EVERY, _EVERY // 2 :: _EVERY]
+    y, x = (each[sparse].ravel() for each in np.mgrid[: views.height, : views.width])
+    local = np.stack([x, y, np.ones_like(x)], axis=-1) @ np.linalg.inv(views.matrix).T
+    parts = []
+    for frame in np.unique(np.linspace(0, len(views) - 1, min(len(views), _FRAMES)).astype(int)):
+        check()
+        seen, sure = (each[sparse].ravel() for each in read(int(frame)))
+        rays = local @ axes[frame].T
+        used = (sure > 0) & (rays @ down > 0)
+        center = np.broadcast_to(positions[frame] - origin, rays.shape)
+        parts.append(np.column_stack([rays, center, seen, sure])[used])
+    points = np.concatenate(parts).astype(np.float64)
+    if len(points) < _FEWEST:
+        return None
+    random = np.random.default_rng(0)
+    points = points[np.sort(random.choice(len(points), min(len(points), _POINTS), replace=False))]
+    found = _plane(points, down, random.integers(0, len(points), (_DRAWS, 3)))
+    if found is None:
+        return None
+    normal = _unit(found)
+    return np.append(normal, 1 / np.linalg.norm(found) + normal @ origin)
+
+
+def _plane(
+    points: NDArray[np.float64], down: NDArray[np.float64], drawn: NDArray[np.integer]
+) -> NDArray[np.float64] | None:
+    """The plane m, of the points X with ``m X = 1``, on which most points lie, below all cameras; None for too few.
+
+    Along a ray r from C it is seen at the inverse depth ``d = m r / (1 - m C)``: an equation ``m (r + d C) = d`` for
+    each of the points [K, 8], that are r, C, d and a weight.
+    """
+    ray, center, depth, weight = points[:, :3], points[:, 3:6], points[:, 6], points[:, 7]
+    equations = ray + depth[:, None] * center
+
+    def missed(plane: NDArray[np.float64]) -> NDArray[np.float64]:
+        return depth * (1 - center @ plane) / np.maximum(ray @ plane, 1e-12) - 1
+
+    def votes(plane: NDArray[np.float64]) -> float:
+        if plane @ down < _ROLL * np.linalg.norm(plane) or np.any(center @ plane >= 1):
+            return 0.0
+        return float(weight[np.abs(missed(plane)) < _ON].sum())
+
+    planes = np.linalg.solve(equations[drawn] + 1e-12 * np.eye(3), depth[drawn][..., None])[..., 0]
+    found = np.asarray(max(planes, key=votes), np.float64)
+    for _ in range(_ROUNDS):
+        if votes(found) < _LEAST * weight.sum():
+            return None
+        off, seen = missed(found), ray @ found / (1 - center @ found)
+        share = weight * (np.abs(off) < _FAR_FROM) / (1 + (off / _ON) ** 2) / np.maximum(seen, 1e-12) ** 2
+        weighted = equations * share[:, None]
+        found = np.asarray(np.linalg.solve(weighted.T @ equations, weighted.T @ depth), np.float64)
+    return found
+
+
+def inverse_depth(plane: NDArray[np.float64], views: Views, frame: int) -> NDArray[np.float32]:
+    """The inverse depth [H, W] of the ground as a frame sees it; 0 from about the horizon on."""
+    height = float(plane[3] - plane[:3] @ views.positions[frame])
+    if height <= 0:
+        return np.zeros((views.height, views.width), np.float32)
+    across, down, ahead = plane[:3] @ views.to_world[frame] @ np.linalg.inv(views.matrix)
+    x, y = np.arange(views.width), np.arange(views.height)
+    falls = (across * x + down * y[:, None] + ahead).astype(np.float32)
+    return np.where(falls < _GRAZING, np.float32(0), falls / np.float32(height))
+
+
+def below(measured: NDArray[np.float32], ground: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Where measured inverse depth [H, W] is well below the ground's, which is 0 where there is none."""
+    return measured < np.float32(_BELOW) * ground
+
+
+def without_mirrored(
+    measured: NDArray[np.float32], ground: NDArray[np.float32], seen: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Inverse depth with the ground's where it is that of a mirror image.
+
+    Parameters
+    ----------
+    measured, ground : float32 [H, W]
+        Inverse depth; the ground's is 0 where there is none.
+    seen : float32 [H, W]
+        What a learned network sees there, in the same unit.
+
+    Returns
+    -------
+    inverse_depth : float32 [H, W]
+    mirrored : bool [H, W]
+    """
+    candidates = below(measured, ground)
+    if not candidates.any():
+        return measured, candidates
+    least = np.float32(1e-3) * ground.max()
+    lowest, level, shown = (np.log(np.maximum(each, least)) for each in (measured, ground, seen))
+    falls = np.where(candidates, level - lowest, 0)
+    rises = np.clip(np.where(candidates, shown - lowest, 0), -falls, falls)
+    side = 2 * round(_AROUND * measured.shape[1] / 2) + 1
+    risen, fallen = (cv2.blur(each, (side, side), borderType=cv2.BORDER_CONSTANT) for each in (rises, falls))
+    sure = candidates & (risen > _SEEN * fallen)
+    around = cv2.dilate(sure.astype(np.uint8), np.ones((_BESIDE, _BESIDE), np.uint8)) > 0
+    mirrored = sure | (around & (measured < np.float32(_CLOSELY) * ground))
+    return np.where(mirrored, ground, measured), mirrored
+
+
+def _unit(vector: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(vector / np.linalg.norm(vector), np.float64)
