@@ -30,10 +30,10 @@ _ROUNDS = 12
 _LEAST = 0.2  # share of the points below the horizon that lie on the ground, where there is one
 _FEWEST = 100  # of those points
 _GRAZING = 0.035  # what a ray falls on its way, for each unit along the view, below which ground is too oblique
-_BELOW, _CLOSELY = 0.67, 0.85  # inverse depth, as a share of the ground's, of what is below it; next to other such
+_BELOW, _CLOSELY = 0.75, 0.85  # inverse depth, as a share of the ground's, of what is below it; next to other such
 _BESIDE = 5  # pixels: window of what is next to such
-_SEEN = 0.67  # of the way up from measured depth to the ground, in logarithms: where a network sees that
-_AROUND = 0.06  # of the image's width: the surroundings that are judged together
+_SEEN = 0.8  # of the way up from measured depth to the ground, in logarithms: where a network sees the ground go on
+_AROUND = 0.2  # of the image's width: the surroundings judged together, as a network blurs the edges of a hole
 
 
 def find(
@@ -41,7 +41,7 @@ def find(
     read: Callable[[int], tuple[NDArray[np.float32], NDArray[np.float32]]],
     *,
     check: Callable[[], None],
-) -> NDArray[np.float64] | None:
+) -> NDArray[np.float64]:
     """The plane of the ground of a shot.
 
     Parameters
@@ -55,8 +55,8 @@ def find(
 
     Returns
     -------
-    float64 [4] or None
-        A unit vector n that points down, and h: the points X with ``n X = h``, in the world's axes. None where most of
+    float64 [4]
+        A unit vector n that points down, and h: the points X with ``n X = h``, in the world's axes. Zeros where most of
         what is seen below the horizon lies on no plane.
     """
     axes, positions = views.to_world, views.positions
@@ -74,12 +74,12 @@ def find(
         parts.append(np.column_stack([rays, center, seen, sure])[used])
     points = np.concatenate(parts).astype(np.float64)
     if len(points) < _FEWEST:
-        return None
+        return np.zeros(4)
     random = np.random.default_rng(0)
     points = points[np.sort(random.choice(len(points), min(len(points), _POINTS), replace=False))]
     found = _plane(points, down, random.integers(0, len(points), (_DRAWS, 3)))
     if found is None:
-        return None
+        return np.zeros(4)
     normal = _unit(found)
     return np.append(normal, 1 / np.linalg.norm(found) + normal @ origin)
 
@@ -116,7 +116,7 @@ def _plane(
 
 
 def inverse_depth(plane: NDArray[np.float64], views: Views, frame: int) -> NDArray[np.float32]:
-    """The inverse depth [H, W] of the ground as a frame sees it; 0 from about the horizon on."""
+    """The inverse depth [H, W] of the ground as a frame sees it; 0 from about the horizon on, and without a ground."""
     height = float(plane[3] - plane[:3] @ views.positions[frame])
     if height <= 0:
         return np.zeros((views.height, views.width), np.float32)

@@ -44,14 +44,8 @@ from .unsupported import doubts, explained, fits_badly, guessed_lens, inconsiste
 from .view import Views, distorted
 
 _LONG_SIDE = 320  # of the images for stereo
-_WEIGHTS = {
-    "match": 0.55,
-    "flow": 0.08,
-    "complete": 0.12,
-    "learned": 0.04,
-    "blend": 0.04,
-    "settle": 0.2,
-}  # shares of the time after the camera is known
+_WEIGHTS = {"match": 0.55, "flow": 0.08, "complete": 0.12, "learned": 0.04, "blend": 0.04, "settle": 0.2}
+"""Shares of the time after the camera is known."""
 _CAMERA_SHARE = 0.3  # share of the whole time for tracking and solving
 _MATTE_SHARE = 0.2  # of the whole time for mattes, where the network makes them
 _OUTLINE = 2.0  # pixels of stereo by which a subject's edge may be beside its matte's
@@ -431,12 +425,12 @@ def _fit(shot: Shot, scene: _Scene) -> None:
     if kept.exists():
         return
     plane = ground.find(scene.views, lambda frame: _measured(scene, frame)[:2], check=shot.check)
-    save_array(scene.folder / _GROUND, np.empty(0) if plane is None else plane)
+    save_array(scene.folder / _GROUND, plane)
     found = completion.fit(
         lambda frame: _measured(scene, frame),
         len(scene.views),
         sinks=scene.sinks,
-        ground=None if plane is None else lambda frame: ground.inverse_depth(plane, scene.views, frame),
+        ground=lambda frame: ground.inverse_depth(plane, scene.views, frame),
         check=shot.check,
     )
     found.save(kept)
@@ -448,8 +442,7 @@ def _blended(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np
     image = scene.images.color(frame)
     pause()
     fitted = completion.load_fit(scene.folder / _FIT).at(frame, _load(scene, "learned", frame))
-    plane = load_array(scene.folder / _GROUND)
-    level = ground.inverse_depth(plane, scene.views, frame) if len(plane) else np.zeros_like(inverse_depth)
+    level = ground.inverse_depth(load_array(scene.folder / _GROUND), scene.views, frame)
     inverse_depth, mirrored = ground.without_mirrored(inverse_depth, level, fitted[0])
     depths = _saved_footings(scene)[frame] * np.float32(scene.sinks)
     found = completion.blended(inverse_depth, confidence, subjects.astype(np.int32), fitted, image, depths=depths)

@@ -1,0 +1,160 @@
+"""The ground that a camera moves over, mirror images in it, and what really lies below it."""
+
+import cv2
+import numpy as np
+import pytest
+
+from development.benchmarks.completion import stand_in
+from inference.estimators.parallax import completion, ground
+from inference.estimators.parallax.view import Views
+
+COUNT, HEIGHT, WIDTH, FOCAL = 12, 90, 160, 130.0
+TALL, WALL = 1.6, 14.0  # meters from the camera to the floor, and to the wall behind it
+NOTHING = np.zeros((HEIGHT, WIDTH), bool)
+
+
+def cameras(*, roll=0.0, pitch=0.15):
+    """A camera that glides sideways and forwards over a floor, and looks down a little."""
+    turn = cv2.Rodrigues(np.array([0.0, 0.0, roll]))[0] @ cv2.Rodrigues(np.array([-pitch, 0.0, 0.0]))[0].T
+    poses = np.tile(np.eye(4)[:3], (COUNT, 1, 1))
+    for frame, pose in enumerate(poses):
+        pose[:, :3] = turn
+        pose[:, 3] = -turn @ [0.04 * frame, 0, 0.05 * frame]
+    return Views(
+        width=WIDTH, height=HEIGHT, focal=FOCAL, center=np.array([79.5, 44.5]), distortion=np.zeros(2),
+        world_to_camera=poses, points=np.empty((0, 3)), seen=np.empty((0, 2), np.int32),
+    )  # fmt: skip
+
+
+class Room:
+    """A floor before a wall: a patch of the floor is wet, or what lies below it is open.
+
+    `below` is how far the bottom lies below the floor, by the places x and z on the floor; 0 where there is floor.
+    """
+
+    def __init__(self, wet=None, below=None, views=None):
+        self.views = cameras() if views is None else views
+        y, x = np.mgrid[:HEIGHT, :WIDTH]
+        local = np.stack([x, y, np.ones_like(x)], axis=-1) @ np.linalg.inv(self.views.matrix).T
+        random = np.random.default_rng(2)
+        true, self.measured, self.changed, self.weight = [], [], [], []
+        for position, axes in zip(self.views.positions, self.views.to_world, strict=True):
+            rays = local @ axes.T
+            to_wall = (WALL - position[2]) / rays[..., 2]
+            falls = np.maximum(rays[..., 1], 1e-9)
+            to_floor = TALL / falls
+            floor = to_floor < to_wall
+            at = (position + rays * to_floor[..., None])[..., [0, 2]].transpose(2, 0, 1)
+            deep = np.where(floor, 0.0 if below is None else below(*at), 0)
+            depth = np.minimum(to_wall, (TALL + deep) / falls)
+            mirrors = floor & (NOTHING if wet is None else wet(*at))
+            true.append(1 / depth)
+            seen = np.where(mirrors, 1 / to_wall, 1 / depth) * random.normal(1, 0.01, depth.shape)
+            self.measured.append(seen.astype(np.float32))
+            self.changed.append(mirrors | (deep > 0))
+            self.weight.append(random.uniform(0.3, 1, depth.shape).astype(np.float32))
+        self.true = np.stack(true).astype(np.float32)
+        self.learned = stand_in(self.true, 0)
+
+    def plane(self):
+        return ground.find(self.views, lambda frame: (self.measured[frame], self.weight[frame]), check=lambda: None)
+
+    def completed(self, *, grounded=True):
+        """The frames' measured depth without mirror images, and where these were."""
+        plane = self.plane()
+
+        def level(frame):
+            return ground.inverse_depth(plane, self.views, frame)
+
+        fit = completion.fit(
+            lambda frame: (self.measured[frame], self.weight[frame], self.learned[frame]),
+            COUNT,
+            sinks=False,
+            ground=level if grounded else None,
+            check=lambda: None,
+        )
+        fitted = [fit.at(frame, self.learned[frame]) for frame in range(COUNT)]
+        found = [ground.without_mirrored(self.measured[f], level(f), fitted[f][0]) for f in range(COUNT)]
+        depth, mirrored = (np.stack(each) for each in zip(*found, strict=True))
+        return depth, mirrored, np.stack([narrow for _, narrow in fitted])
+
+
+def wet(x, z):
+    """Puddles over half of the floor, with some dry ones between."""
+    return (np.abs(x) < 3) & ((x + 0.7 * z) % 1.5 < 0.9)
+
+
+def error(estimate, true, where):
+    """Mean relative error of depth."""
+    return float(np.mean(np.abs(true / np.maximum(estimate, 1e-4) - 1)[where]))
+
+
+@pytest.mark.parametrize("roll", [0.0, 0.3])
+def test_the_ground_is_found_though_half_of_it_mirrors_a_wall(roll):
+    plane = Room(wet=wet, views=cameras(roll=roll)).plane()
+    assert np.degrees(np.arccos(plane[1])) < 0.5
+    assert plane[3] == pytest.approx(TALL, rel=0.02)
+
+
+def test_what_lies_on_no_plane_has_no_ground():
+    random = np.random.default_rng(4)
+
+    def rubble(frame):
+        return random.uniform(0.05, 0.5, NOTHING.shape).astype(np.float32), np.ones(NOTHING.shape, np.float32)
+
+    assert not ground.find(cameras(), rubble, check=lambda: None).any()
+    upwards = Room(views=cameras(pitch=-0.6))
+    assert not upwards.plane().any(), "it sees no floor"
+    assert not ground.inverse_depth(upwards.plane(), upwards.views, 0).any()
+
+
+def test_the_ground_has_the_inverse_depth_of_the_floor():
+    room = Room()
+    for frame in (0, COUNT - 1):
+        level = ground.inverse_depth(room.plane(), room.views, frame)
+        floor = room.true[frame] > 1 / 10
+        np.testing.assert_allclose(level[floor], room.true[frame][floor], rtol=0.02)
+        assert not level[:20].any(), "the horizon is below"
+
+
+def test_a_mirror_image_confirmed_by_other_frames_is_the_ground_that_it_lies_in():
+    room = Room(wet=wet)
+    depth, mirrored, narrow = room.completed()
+    inside = np.stack([cv2.erode(each.astype(np.uint8), np.ones((3, 3))) > 0 for each in room.changed])
+    inside &= np.stack(room.measured) < 0.6 * room.true
+    assert inside.mean() > 0.1
+    assert error(np.stack(room.measured), room.true, inside) > 0.4, "it is measured as far as what it mirrors"
+    assert error(depth, room.true, inside) < 0.03
+    assert mirrored[inside].mean() > 0.97
+    assert mirrored[~np.stack(room.changed)].mean() < 0.01
+    assert error(narrow, room.true, inside) < 0.1
+    with pytest.raises(completion.Disagreement):
+        room.completed(grounded=False)
+
+
+@pytest.mark.parametrize(
+    "below",
+    [
+        lambda x, z: 1.5 * ((np.abs(x - 0.5) < 1) & (np.abs(z - 5) < 1.2)),
+        lambda x, z: 0.5 * np.clip(np.ceil((z - 4) / 0.5), 0, 6) * (np.abs(x) < 1.5),
+        lambda x, z: 4.0 * (z > 5),
+    ],
+    ids=["pit", "stairs", "balcony"],
+)
+@pytest.mark.parametrize("blur", [0, 4])
+def test_what_really_lies_below_the_ground_stays(below, blur):
+    room = Room(below=below)
+    if blur:  # a weak network
+        room.learned = np.stack([cv2.GaussianBlur(each, (0, 0), blur) for each in room.learned])
+    depth, mirrored, _ = room.completed()
+    deep = np.stack(room.changed)
+    assert deep.mean() > 0.02
+    assert mirrored[deep].mean() < 0.02
+    assert error(depth, room.true, deep) < 0.03
+
+
+def test_a_dry_floor_stays_as_it_was_measured():
+    room = Room()
+    depth, mirrored, _ = room.completed()
+    assert not mirrored.any()
+    np.testing.assert_array_equal(depth, np.stack(room.measured))
