@@ -1,10 +1,13 @@
 """The ground that a camera moves over, mirror images in it, and what really lies below it."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
 from development.benchmarks.completion import stand_in
+from inference.estimators import parallax
 from inference.estimators.parallax import completion, ground
 from inference.estimators.parallax.view import Views
 
@@ -158,3 +161,36 @@ def test_a_dry_floor_stays_as_it_was_measured():
     depth, mirrored, _ = room.completed()
     assert not mirrored.any()
     np.testing.assert_array_equal(depth, np.stack(room.measured))
+
+
+@pytest.mark.slow(seconds=60)
+def test_a_wet_floor_is_a_floor_to_a_whole_estimate(scene, make, tmp_path, monkeypatch):
+    scene = scene.first(12)
+    floor = 1.2
+    images, puddles = [], []
+    names = make.look.__globals__
+    flip = np.diag([1.0, -1.0, 1.0, 1.0])
+    flip[1, 3] = 2 * floor
+    for pose, image, depth in zip(scene.poses, scene.images, scene.depth, strict=True):
+        with monkeypatch.context() as under:  # the room without its floor, seen from as far below that
+            under.setitem(names, "WALLS", names["WALLS"][1:])
+            under.setitem(names, "TEXTURES", names["TEXTURES"][1:])
+            mirror, far = make.look(flip @ pose)
+        y, x = np.mgrid[: image.shape[0], : image.shape[1]]
+        ray = np.stack([(x - 95.5) / 170, (y - 71.5) / 170, np.ones_like(x)], axis=-1) @ pose[:3, :3].T
+        at = pose[:3, 3] + ray * depth[..., None]
+        puddle = (np.abs(at[..., 1] - floor) < 0.01) & (np.abs(at[..., 0] - 0.3) < 0.9) & (at[..., 2] < 5)
+        puddles.append(puddle & (far > 1.4 * depth))
+        images.append(np.where(puddle[..., None], mirror, image))
+    true = (1 / scene.depth).astype(np.float32)
+    wet = np.stack(puddles)
+    wet &= np.stack([cv2.erode(each.astype(np.uint8), np.ones((5, 5))) > 0 for each in puddles])
+    assert wet.mean() > 0.02
+    shots = [make.shot(images, tmp_path / name, camera=make.camera(scene.poses)) for name in ("alone", "completed")]
+    parallax.estimate(shots[0].shot)
+    parallax.estimate(replace(shots[1].shot, learned=stand_in(true, 0)))
+    alone, completed = (shot.maps() for shot in shots)
+    assert error(alone, true, wet) > 0.25
+    assert error(completed, true, wet) < 0.08
+    assert error(completed, true, ~wet) <= error(alone, true, ~wet)
+    assert np.stack([shots[1].confidence[frame] for frame in range(12)])[wet].mean() < 0.1
