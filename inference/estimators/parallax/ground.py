@@ -23,7 +23,7 @@ from .view import Views
 
 _FRAMES, _EVERY = 24, 4  # frames, at most, and pixels of each whose points are taken
 _DRAWS, _POINTS = 500, 6000  # planes through three points, and points that vote for them
-_ROLL = np.cos(np.radians(35))  # the ground is level, within so much, for a camera that is held level
+_LEVEL = np.cos(np.radians(45))  # of the largest angle between the ground and what the camera holds level
 _ON = 0.05  # relative difference of inverse depth within which a point lies on the plane
 _FAR_FROM = 0.3  # beyond which it has no weight in the refined one
 _ROUNDS = 12
@@ -99,7 +99,7 @@ def _plane(
         return depth * (1 - center @ plane) / np.maximum(ray @ plane, 1e-12) - 1
 
     def votes(plane: NDArray[np.float64]) -> float:
-        if plane @ down < _ROLL * np.linalg.norm(plane) or np.any(center @ plane >= 1):
+        if plane @ down < _LEVEL * np.linalg.norm(plane) or np.any(center @ plane >= 1):
             return 0.0
         return float(weight[np.abs(missed(plane)) < _ON].sum())
 
