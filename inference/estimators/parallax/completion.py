@@ -12,7 +12,7 @@ go by, the wider level holds. Of a network that does not let small subjects sink
 nothing near was measured, a drift (`_drift`): the wide level is whichever misses the measured disparity by less. A
 slope is the ratio of the standard deviations: a regression's would be too small, as the learned disparity has errors as
 well, and dynamic objects would sink into what is behind them. Pixels far from the last fit have little weight (Cauchy),
-so wrong measurements do not bend it; what lies below the `ground`, and may be mirrored in it, has none in the wide level.
+so wrong measurements do not bend it; what lies below the `ground`, and may be mirrored in it, has none at first.
 """
 
 from __future__ import annotations
