@@ -22,7 +22,7 @@ from ..inference.contract.job import Job
 from ..inference.contract.leftovers import LOG
 from ..inference.contract.made_mattes import MadeMattes
 from ..inference.contract.untrusted import absolute, is_there
-from . import depth, places
+from . import depth, places, weights
 from .problems import Problem
 
 _VERSION = re.compile(r"v(\d+)", re.IGNORECASE)
@@ -288,13 +288,16 @@ def input_changed(wanted: Job, folder: Path, made: DepthSequence | MadeMattes) -
     """Whether a file that the job reads has changed since the result in a folder was made.
 
     They have where they are not as the result says, or, where it does not say, were written after it: the clip's, the
-    mattes, of a depth sequence or of trained weights that the job takes the record, and the color configuration.
+    mattes, of a depth sequence or of trained weights that the job takes the record, the color configuration, and the
+    revision of weights.
     """
     first, last = wanted.first_frame, wanted.last_frame
     files: list[Path] = []
     if made.plate_files is None:
         files = [path for _, path in plate_files.paths(wanted.source, first, last)]
     elif made.plate_files.are_others(plate_files.look(wanted.source, first, last)):
+        return True
+    if isinstance(made, DepthSequence) and _has_other_weights(made):
         return True
     others, of_mattes = plate_files.beside(wanted.mattes, wanted.parameters), isinstance(made, MadeMattes)
     if isinstance(made, MadeMattes) or made.other_files is None:
@@ -305,6 +308,15 @@ def input_changed(wanted: Job, folder: Path, made: DepthSequence | MadeMattes) -
         return True
     made_at = (folder / (made_mattes.SIDECAR if of_mattes else depth_sequence.SIDECAR)).stat().st_mtime_ns
     return any(path.stat().st_mtime_ns > made_at for path in files if path.exists())
+
+
+def _has_other_weights(made: DepthSequence) -> bool:
+    """Whether it is known that there is another revision of a network's weights now than a result was made with."""
+    now: dict[str, set[str]] = {}
+    for each in weights.known() or ():
+        if each.state in ("ready", "changed") and re.fullmatch("[0-9a-f]{40}", each.revision):
+            now.setdefault(each.repository, set()).add(each.revision)
+    return any(each.revision not in now.get(each.repository, {each.revision}) for each in made.weights)
 
 
 def is_free(folder: Path) -> bool:

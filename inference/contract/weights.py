@@ -57,6 +57,8 @@ class WeightsFacts:
         Whether the files are there and the license is accepted.
     revision_open : bool
         Whether the artist has a revision to choose first.
+    revision : str
+        The one that is there, or will be; empty: it is not chosen.
     """
 
     name: str
@@ -73,6 +75,7 @@ class WeightsFacts:
     state: State = "missing"
     can_run: bool = False
     revision_open: bool = False
+    revision: str = ""
 
 
 def ask(python: Path, home: Path) -> Question:

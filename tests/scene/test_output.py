@@ -13,6 +13,7 @@ import pytest
 from bl_ext.dev.fathom.inference.contract import depth_sequence, plate_files
 from bl_ext.dev.fathom.inference.contract.depth_sequence import DepthSequence, Shot
 from bl_ext.dev.fathom.inference.contract.job import Job, Source
+from bl_ext.dev.fathom.inference.contract.weights import LicenceFacts, WeightsFacts
 from bl_ext.dev.fathom.scene import current_run, output
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -151,6 +152,25 @@ def test_a_color_configuration_that_is_edited_gets_a_new_version_one_that_is_ins
     config.write_text("two")
     os.utime(config, (then, then))
     assert output.place(tmp_path, "street", job).folder.name == "v002"
+
+
+@pytest.mark.parametrize(("repository", "revision", "state", "name"), [
+    ("a/net", "b" * 40, "ready", "v002"), ("a/net", "a" * 40, "ready", "v001"), ("a/net", "b" * 40, "missing", "v001"),
+    ("b/net", "b" * 40, "ready", "v001"), ("a/net", "unknown", "ready", "v001"),
+])  # fmt: skip
+def test_another_revision_of_weights_gets_a_new_version(tmp_path, monkeypatch, repository, revision, state, name):
+    used = depth_sequence.Weights(repository="a/net", revision="a" * 40, file="f", sha256="0", licence="l")
+    finish(tmp_path / "street" / "v001", JOB)
+    made = replace(depth_sequence.load(tmp_path / "street" / "v001"), weights=(used,))
+    depth_sequence.save(made, tmp_path / "street" / "v001")
+    there = WeightsFacts(
+        name="net", label="Net", repository=repository, licence=LicenceFacts(name="l", title="L"), state=state,
+        revision=revision,
+    )  # fmt: skip
+    monkeypatch.setattr(output.weights, "known", lambda: (there,))
+    assert output.place(tmp_path, "street", JOB).folder.name == name
+    monkeypatch.setattr(output.weights, "known", lambda: None)
+    assert output.place(tmp_path, "street", JOB).folder.name == "v001"
 
 
 def test_frames_that_are_renumbered_are_another_clip(tmp_path):
