@@ -31,6 +31,8 @@ from .problems import Problem
 
 _LEAST_ROOM = 1e6
 """Bytes: where fewer are free, a file that Blender cannot write is taken for one that does not fit."""
+_A_DAY = 86400.0
+"""Seconds after which no other Blender writes a file of an export any more: a mesh may have gigabytes."""
 _VALUES = ("VALUE", "INT", "BOOLEAN")
 """Types of a group's inputs that may be keyed."""
 
@@ -266,6 +268,7 @@ def _into(folder: Path, paths: list[Path], *, overwrite: bool) -> Iterator[None]
             raise Problem(f"{path} exists already: choose another folder, or overwrite it.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        own_files.remove_leftovers(folder, {path.name for path in paths}, seconds=_A_DAY)
         yield
     except OSError as error:
         raise Problem(f"{folder} cannot be written ({error.strerror or error}): choose another folder.") from error

@@ -16,7 +16,7 @@ import shutil
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -219,6 +219,17 @@ def atomic(path: str | Path, *, via: str | Path | None = None, keep: bool = Fals
             replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path, names: Collection[str], *, seconds: float = 0.0) -> None:
+    """Delete what killed processes have left in a folder of files with these names (`atomic`).
+
+    `seconds` : how long nothing has been written into them, where no lock says that no other process is at it.
+    """
+    for path in folder.glob(f"{TEMPORARY}*"):
+        name = path.name.removeprefix(TEMPORARY).partition("-")[2]
+        if name in names and is_file(path) and time.time() - path.stat().st_mtime >= seconds:
+            path.unlink(missing_ok=True)
 
 
 def _rename_to_new(temporary: Path, path: Path) -> None:

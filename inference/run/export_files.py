@@ -85,10 +85,7 @@ class ExportFiles:
             other_files=_other_files(wanted, sequence, depth),
         )
         self._is_new = not self._path.exists()
-        for leftover in folder.glob(f"{own_files.TEMPORARY}*"):  # of a run that was killed
-            name = leftover.name.removeprefix(own_files.TEMPORARY).partition("-")[2]
-            if name in {path.name for path in (self._path, *self.targets.values())} and own_files.is_file(leftover):
-                leftover.unlink(missing_ok=True)
+        own_files.remove_leftovers(folder, {path.name for path in (self._path, *self.targets.values())})
         self._planned, self.strange = set(self.targets), set[int]()
         self._written, self._saved = self._earlier(overwrite=overwrite), 0.0
         self.left = set(self.targets) - self._written

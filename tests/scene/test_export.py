@@ -1,6 +1,8 @@
 """What the artist wants of an export, and cameras that Blender writes, read back by Blender's own importers."""
 
+import os
 import struct
+import time
 from dataclasses import replace
 
 import bpy
@@ -240,6 +242,19 @@ def test_a_sequence_that_is_replaced_is_never_that_of_two_exports(depth, tmp_pat
     with pytest.raises(Problem, match="No space left"):
         blender_files.write(depth, made, kind, scene=scene, overwrite=True)
     assert [path.exists() for path in paths] == [True, False]
+
+
+def test_what_a_blender_that_was_killed_has_left_goes_after_a_day(depth, tmp_path):
+    scene, shot = bpy.context.scene, depth.done_shots[1]
+    build(["mesh"], depth, shot, scene=scene)
+    made, out = wanted(depth, tmp_path, frames="4-5"), tmp_path / "out"
+    out.mkdir()
+    old, new, theirs = (out / f".tmp-{name}.ply" for name in ("7000-plate_mesh.0005", "8000-plate_mesh.0005", "9-mine"))
+    for path, hours in ((old, 25), (new, 1), (theirs, 25)):
+        path.write_bytes(b"half")
+        os.utime(path, (time.time() - 3600 * hours,) * 2)
+    blender_files.write(depth, made, "ply_mesh", scene=scene)
+    assert sorted(path.name for path in out.glob(".*")) == sorted([new.name, theirs.name])
 
 
 def test_a_mesh_that_cannot_be_exported(depth, tmp_path):
