@@ -236,15 +236,20 @@ class _Work:
                     _require_whole(self._folder, plan, list(before))
                 raise
             write(f"{phase.label}: done in {time.monotonic() - begun:.1f} s\n")
-            try:
-                planning.check_clip(plan, of_chunks=True)
-            except Failure:  # it has changed meanwhile
-                _drop_shot(self._folder, chunk.first_frame, chunk.last_frame)
-                raise
+            self._require_same_clip(chunk)
             note = self._noted(done, warnings, time.monotonic() - begun)
             if note_of(self._folder, plan, number) is None:  # one that is damaged, or another plan's, would stay
                 forget(self._folder, number)
             own_files.save_text(_note(self._scratch, number), records.dumps(note, indent=None) + "\n", keep=True)
+
+    def _require_same_clip(self, chunk: planning.Chunk) -> None:
+        """Raise (BAD_CLIP) where what the chunk read has changed since the plan, and delete what there is of its shot."""
+        try:
+            planning.check_clip(self._plan, of_chunks=True)
+        except Failure:
+            self._watch.check()  # the folder may be another plan's by now, with that one's work
+            _drop_shot(self._folder, chunk.first_frame, chunk.last_frame)
+            raise
 
     def _note_of(self, number: int) -> Note | None:
         """The note of a chunk before, read once: damage to its files is found where they are read."""

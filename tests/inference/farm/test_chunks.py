@@ -8,9 +8,11 @@ import signal
 import time
 from itertools import groupby
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from inference.common.failures import Failure
 from inference.contract import depth_sequence, exit_codes, measured, own_files
 from inference.farm import chunks as chunks_module
 from inference.farm import planning
@@ -51,6 +53,30 @@ def test_a_note_is_read_once_by_a_process_that_does_many_chunks(monkeypatch, tmp
     work._folder, work._plan, work._notes = tmp_path, None, {}
     assert [work._note_of(number) for number in (1, 2, 1, 2)] == [1, None, 1, None]
     assert read == [1, 2, 2], "one that is missing may come"
+
+
+def test_what_another_plan_has_made_of_a_shot_is_not_dropped(monkeypatch, tmp_path):
+    """A clip that has changed is planned again, maybe while chunks of the plan before still run."""
+    other = tmp_path / "disparity.0001.exr"
+    other.write_bytes(b"of the new plan")
+
+    def refuse(*_arguments, **_options):
+        raise Failure(exit_codes.BAD_CLIP, "It has changed.")
+
+    def of_another():
+        raise planning.AnotherJob(exit_codes.USAGE, "It was planned again.")
+
+    monkeypatch.setattr(planning, "check_clip", refuse)
+    work = object.__new__(chunks_module._Work)
+    work._folder, work._plan, work._watch = tmp_path, None, SimpleNamespace(check=of_another)
+    chunk = planning.Chunk(phase=0, first_frame=1, last_frame=4, first_unit=0, last_unit=0)
+    with pytest.raises(planning.AnotherJob):
+        work._require_same_clip(chunk)
+    assert other.exists()
+    work._watch.check = lambda: None
+    with pytest.raises(Failure, match="It has changed"):
+        work._require_same_clip(chunk)
+    assert not other.exists()
 
 
 @pytest.mark.parametrize("full_size", [False, pytest.param(True, marks=pytest.mark.slow)])
