@@ -243,7 +243,7 @@ class _Work:
             own_files.save_text(_note(self._scratch, number), records.dumps(note, indent=None) + "\n", keep=True)
 
     def _require_same_clip(self, chunk: planning.Chunk) -> None:
-        """Raise (BAD_CLIP) where what the chunk read has changed since the plan, and delete what there is of its shot."""
+        """Raise (BAD_CLIP) where what the chunk read has changed since the plan, and delete what is there of it."""
         try:
             planning.check_clip(self._plan, of_chunks=True)
         except Failure:

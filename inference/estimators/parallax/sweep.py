@@ -103,8 +103,8 @@ def matching_cost(
     float32 [H, W, D]
         (1 - ZNCC) / 2, and up to .1 for another brightness, averaged over the better half of the neighbors that see
         the point, so that neighbors in which it is occluded do not count. Neighbors in which it is outside the image
-        are left out: at a shot's ends only the nearest neighbor may see what the camera is about to pass. Near neighbors
-        are compared on fewer planes, and those between get the cost between, since their images hardly differ there.
+        are left out: at a shot's ends only the nearest neighbor may see what the camera is about to pass. Where planes
+        hardly move a neighbor's image, it is compared on fewer of them, and those between get the cost between.
     """
     height, width = gray.shape
     warps = [plane_homography(matrix, each.rotation, each.shift, inverse_depths) for each in neighbors]
