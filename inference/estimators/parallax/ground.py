@@ -128,7 +128,7 @@ def inverse_depth(plane: NDArray[np.float64], views: Views, frame: int) -> NDArr
 
 def below(measured: NDArray[np.float32], ground: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Where measured inverse depth [H, W] is well below the ground's, which is 0 where there is none."""
-    return measured < np.float32(_BELOW) * ground
+    return (measured < np.float32(_BELOW) * ground) & (ground > 0)
 
 
 def without_mirrored(

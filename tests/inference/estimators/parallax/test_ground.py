@@ -156,6 +156,16 @@ def test_what_really_lies_below_the_ground_stays(below, blur):
     assert error(depth, room.true, deep) < 0.03
 
 
+def test_learned_depth_beyond_infinity_lies_below_no_ground():
+    beyond = np.full(NOTHING.shape, -0.1, np.float32)
+    none, below_horizon = np.zeros_like(beyond), np.where(np.mgrid[:HEIGHT, :WIDTH][0] > 45, np.float32(0.2), 0)
+    for level in (none, below_horizon):
+        with np.errstate(all="raise"):
+            depth, mirrored = ground.without_mirrored(beyond, level, beyond)
+        assert not mirrored.any()
+        np.testing.assert_array_equal(depth, beyond)
+
+
 def test_a_dry_floor_stays_as_it_was_measured():
     room = Room()
     depth, mirrored, _ = room.completed()
