@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +29,7 @@ from . import (
     frame_selection,
     fusion,
     ground,
+    keeping_pace,
     makes_mattes,
     moving,
     object_depth,
@@ -373,11 +375,11 @@ def _complete(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[n
     confidence = (support**2 * sure * np.clip(1 - 2 * match, 0, 1)).astype(np.float32)
     pause()
     image = scene.images.color(frame)
-    moves = _moves(scene, frame, image)
+    moves, hides = _moves(scene, frame, image, pause)
     confidence[moves] = 0
     whole, _ = fill.fill(fused, confidence, image, least=scene.farthest, most=scene.nearest)
     if moves.any():  # most frames of a static scene need no look at others for shadows
-        moves = moving.standing(moves, shadows.shadowed(scene.images.color, frame, whole, views))
+        moves = moving.standing(moves, shadows.shadowed(scene.images.color, frame, whole, views) & ~hides)
     subjects = moving.separate(moves, _load(scene, "flow", frame).astype(np.float32))
     return np.stack([whole, confidence, subjects.astype(np.float32)])
 
@@ -387,8 +389,10 @@ def _paths(scene: _Scene, frame: int) -> list[pixel_paths.PixelPaths]:
     return pixel_paths.pixel_paths(lambda first: _load(scene, "flow", first), frame, len(scene.views))
 
 
-def _moves(scene: _Scene, frame: int, image: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """The mask of a frame's dynamic objects."""
+def _moves(
+    scene: _Scene, frame: int, image: NDArray[np.uint8], pause: Callable[[], None]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """The mask of a frame's dynamic objects, and where these may be what keeps pace with the camera."""
     part = slice(scene.tracks.starts[frame], scene.tracks.starts[frame + 1])
     votes = scene.tracks.xy[part], scene.motion.still[part], scene.motion.moving[part]
     matte = None
@@ -397,7 +401,11 @@ def _moves(scene: _Scene, frame: int, image: NDArray[np.uint8]) -> NDArray[np.bo
         matte = moving.of_matte(matte, *votes) if scene.found_mattes else matte
     paths, gray = _paths(scene, frame), scene.images.gray(frame)
     dense = dense_motion.dense_motion(paths, frame, scene.views, gray, most=_NEARER * scene.nearest)
-    return moving.mask(*votes, image, dense, matte=matte)
+    pause()
+    matched, resolved = partial(_load, scene, "match"), _half_pixel(scene, frame)
+    pace = keeping_pace.keeping_pace(matched, scene.images.color, frame, scene.views, resolved=resolved)
+    votes, dense, hides = keeping_pace.counted(votes, dense, pace, matched(frame)[0])
+    return moving.mask(*votes, image, dense, matte=matte), hides
 
 
 def _learn(shot: Shot, scene: _Scene, passed: float) -> tuple[_Scene, float, tuple[str, ...]]:

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from inference.estimators.parallax import moving, object_depth, shadows
+from inference.estimators.parallax import keeping_pace, moving, object_depth, shadows
 from inference.estimators.parallax.dense_motion import DenseMotion, dense_motion
 from inference.estimators.parallax.pixel_paths import REACH, flow_pair, pixel_paths
 from inference.estimators.parallax.view import Views
@@ -104,10 +104,10 @@ WALL, CLOTH = texture(0), texture(1)
 COUNT, FOCAL, STEP = 15, 100.0, 2
 
 
-def sideways():
+def sideways(count=COUNT):
     """A camera that glides along a wall at depth 1, which moves by `STEP` pixels a frame."""
-    poses = np.tile(np.eye(4)[:3], (COUNT, 1, 1))
-    poses[:, 0, 3] = -STEP / FOCAL * np.arange(COUNT)
+    poses = np.tile(np.eye(4)[:3], (count, 1, 1))
+    poses[:, 0, 3] = -STEP / FOCAL * np.arange(count)
     return Views(
         width=WIDTH, height=HEIGHT, focal=FOCAL, center=np.array([79.5, 44.5]), distortion=np.zeros(2),
         world_to_camera=poses, points=np.empty((0, 3)), seen=np.empty((0, 2), np.int32),
@@ -141,6 +141,51 @@ def test_flow_without_texture_says_nothing():
     paths = pixel_paths(lambda first: flow_pair(gray, gray), 7, COUNT)
     found = dense_motion(paths, 7, sideways(), gray.astype(np.float32), most=3.0)
     assert not found.still.any() and not found.moving.any()
+
+
+FAR = 0.05
+
+
+def hides(hole, *, beside=False):
+    """Votes of a frame of which the part `hole(frame)` seems far, and its depth; `beside`: the next show the wall."""
+    tested = 25
+
+    def matched(frame):
+        far = hole(frame) & ((abs(frame - tested) not in {1, 3}) | (not beside))
+        return np.stack([np.where(far, FAR, 1), np.ones(far.shape), np.zeros(far.shape)]).astype(np.float32)
+
+    def color(frame):
+        return np.where(hole(frame)[..., None], np.uint8([200, 30, 20]), filmed(frame))
+
+    return keeping_pace.keeping_pace(matched, color, tested, sideways(51), resolved=0.01), matched(tested)[0]
+
+
+def test_what_keeps_pace_with_the_camera_hides_what_other_frames_show():
+    subject = box(70, 20, 90, 70)
+    votes, shown = hides(lambda frame: subject)
+    assert votes[24:66, 78:83].min() > 0.4 and not votes[~subject].any()
+
+    points_of = np.float32([[80, 40], [20, 40]])
+    dense = DenseMotion(np.ones((HEIGHT, WIDTH), np.float32), np.zeros((HEIGHT, WIDTH), np.float32))
+    static, none = np.ones(2, bool), np.zeros(2, bool)
+    (xy, still, moves), counting, around = keeping_pace.counted((points_of, static, none), dense, votes, shown)
+    assert still.tolist() == [False, True] and moves.tolist() == [True, False] and around[40, 80]
+    image = np.where(subject[..., None], 200, 60).astype(np.uint8).repeat(3, axis=2)
+    assert not moving.mask(points_of, static, none, image, dense).any(), "by its own motion it stands still"
+    found = moving.mask(xy, still, moves, image, counting)
+    assert (found & subject).sum() / (found | subject).sum() > 0.7
+
+
+def test_a_window_onto_something_far_hides_nothing():
+    votes, _ = hides(lambda frame: box(120 - STEP * frame, 20, 128 - STEP * frame, 70))
+    assert not votes.any()
+
+
+def test_far_depth_that_flickers_is_no_object():
+    """The frames beside show the wall there, which the object would hide from them as well."""
+    subject = box(70, 20, 90, 70)
+    votes, _ = hides(lambda frame: subject, beside=True)
+    assert not votes.any()
 
 
 def test_a_shadow_is_told_from_the_object_that_casts_it():
