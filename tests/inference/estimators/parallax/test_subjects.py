@@ -161,9 +161,9 @@ def hides(hole, *, beside=False):
 
 
 def test_what_keeps_pace_with_the_camera_hides_what_other_frames_show():
-    subject = box(70, 20, 90, 70)
+    subject = box(60, 20, 100, 70)
     votes, shown = hides(lambda frame: subject)
-    assert votes[24:66, 78:83].min() > 0.4 and not votes[~subject].any()
+    assert votes[24:66, 75:85].min() > 0.4 and not votes[~subject].any()
 
     points_of = np.float32([[80, 40], [20, 40]])
     dense = DenseMotion(np.ones((HEIGHT, WIDTH), np.float32), np.zeros((HEIGHT, WIDTH), np.float32))
@@ -183,7 +183,7 @@ def test_a_window_onto_something_far_hides_nothing():
 
 def test_far_depth_that_flickers_is_no_object():
     """The frames beside show the wall there, which the object would hide from them as well."""
-    subject = box(70, 20, 90, 70)
+    subject = box(60, 20, 100, 70)
     votes, _ = hides(lambda frame: subject, beside=True)
     assert not votes.any()
 
