@@ -74,15 +74,15 @@ def dense_motion(
         )
     error = missed / (_NOISE + _OF_PATH * path)
     error /= max(1.0, _USUAL * float(np.median(error[known]))) if known.any() else 1.0
-    sure = _texture(gray) * known
+    sure = texture(gray) * known
     moving = np.clip((error - _STILL) / (_MOVING - _STILL), 0, 1)
     return DenseMotion((sure * (error < _STILL)).astype(np.float32), (sure * moving).astype(np.float32))
 
 
-def _texture(gray: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How far a patch around each pixel determines flow, 0..1: the smaller eigenvalue of its structure tensor."""
+def texture(gray: NDArray[np.float32], *, patch: int = _PATCH) -> NDArray[np.float32]:
+    """How far a patch around each pixel [H, W] determines flow, 0..1: the smaller eigenvalue of its structure tensor."""
     across, down = (cv2.Sobel(gray, cv2.CV_32F, *order, scale=1 / 8) for order in ((1, 0), (0, 1)))
-    xx, yy, xy = (cv2.blur(product, (_PATCH, _PATCH)) for product in (across**2, down**2, across * down))
+    xx, yy, xy = (cv2.blur(product, (patch, patch)) for product in (across**2, down**2, across * down))
     least = np.maximum((xx + yy) / 2 - np.sqrt((xx - yy) ** 2 / 4 + xy**2), 0)
     return np.asarray(least / (least + np.float32(_TEXTURE**2)), np.float32)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ...common.compiled import compiled
 from ...depth_maps import temporal
-from .dense_motion import DenseMotion
+from .dense_motion import DenseMotion, texture
 from .view import Views
 
 Votes = tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]
@@ -25,6 +25,7 @@ Votes = tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]
 _AWAY, _BESIDE = (-80, -60, -40, -25, -12, 12, 25, 40, 60, 80), (-3, -1, 1, 3)
 _SURE = 0.02  # margin of a depth that contradicts another frame's
 _CLEAR = 0.4  # its matching cost, at most
+_PATCH, _TEXTURED = 5, 0.5  # pixels in which it has texture of its own, and how much: what is blank takes others' depth
 _INSIDE, _EDGE = np.ones((5, 5), np.uint8), 0.7  # surroundings with nothing so much farther: rims are too fat
 _NEARER = 2.0  # times as near as what the frame itself shows, at least
 _STEPS = 3.0  # and nearer by at least so many times what parallax resolves
@@ -71,12 +72,12 @@ def keeping_pace(
         return np.zeros_like(inverse_depth)
     flickers = np.zeros(inverse_depth.shape, bool)
     for other in beside:
-        flickers |= _shown(matched(other), views, other, frame)[0] >= least
+        flickers |= _shown(matched(other), color(other), views, other, frame)[0] >= least
     flickers = cv2.dilate(flickers.astype(np.uint8), _INSIDE) > 0
     mine = cv2.GaussianBlur(color(frame), (0, 0), _BLUR).astype(np.float32)
     near, unlike = np.zeros((len(away), *mine.shape[:2]), np.float32), np.zeros((len(away), *mine.shape[:2]), bool)
     for index, other in enumerate(away):
-        there, source = _shown(matched(other), views, other, frame)
+        there, source = _shown(matched(other), color(other), views, other, frame)
         near[index] = np.where((there >= least) & ~flickers, there, 0)
         colors = cv2.GaussianBlur(color(other), (0, 0), _BLUR).astype(np.float32).reshape(-1, 3)[source]
         unlike[index] = np.mean((colors - mine) ** 2, axis=-1) > _UNLIKE**2
@@ -126,11 +127,12 @@ def counted(
 
 
 def _shown(
-    matched: NDArray[np.float32], views: Views, other: int, frame: int
+    matched: NDArray[np.float32], image: NDArray[np.uint8], views: Views, other: int, frame: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Another frame's sure inverse depth as a frame sees it, 0 where it shows nothing, and its pixel there."""
     theirs, margin, match = matched
     inner = cv2.erode(theirs, _INSIDE) > _EDGE * theirs
+    inner &= texture(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32), patch=_PATCH) > _TEXTURED
     sure = np.where((margin >= _SURE) & (match < _CLEAR) & inner, theirs, np.float32(0))
     near, source = np.zeros_like(theirs), np.zeros(theirs.shape, np.int32)
     rotation, shift = (np.ascontiguousarray(part, np.float64) for part in views.relative(other, frame))
