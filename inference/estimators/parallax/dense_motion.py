@@ -80,7 +80,7 @@ def dense_motion(
 
 
 def texture(gray: NDArray[np.float32], *, patch: int = _PATCH) -> NDArray[np.float32]:
-    """How far a patch around each pixel [H, W] determines flow, 0..1: the smaller eigenvalue of its structure tensor."""
+    """How far a patch around each pixel determines flow, 0..1: the smaller eigenvalue of its structure tensor."""
     across, down = (cv2.Sobel(gray, cv2.CV_32F, *order, scale=1 / 8) for order in ((1, 0), (0, 1)))
     xx, yy, xy = (cv2.blur(product, (patch, patch)) for product in (across**2, down**2, across * down))
     least = np.maximum((xx + yy) / 2 - np.sqrt((xx - yy) ** 2 / 4 + xy**2), 0)

@@ -150,12 +150,15 @@ def hides(hole, *, beside=False):
     """Votes of a frame of which the part `hole(frame)` seems far, and its depth; `beside`: the next show the wall."""
     tested = 25
 
+    def far(frame):
+        return hole(frame) & (not beside or abs(frame - tested) not in {1, 3})
+
     def matched(frame):
-        far = hole(frame) & ((abs(frame - tested) not in {1, 3}) | (not beside))
-        return np.stack([np.where(far, FAR, 1), np.ones(far.shape), np.zeros(far.shape)]).astype(np.float32)
+        away = far(frame)
+        return np.stack([np.where(away, FAR, 1), np.ones(away.shape), np.zeros(away.shape)]).astype(np.float32)
 
     def color(frame):
-        return np.where(hole(frame)[..., None], np.uint8([200, 30, 20]), filmed(frame))
+        return np.where(far(frame)[..., None], np.uint8([200, 30, 20]), filmed(frame))
 
     return keeping_pace.keeping_pace(matched, color, tested, sideways(51), resolved=0.01), matched(tested)[0]
 
