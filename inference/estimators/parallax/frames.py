@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..base import Frames
 from .view import Views
 
-_KEPT = 176  # cached small frames, 70 MB at most: what `keeping_pace` looks at
+_KEPT = 336  # cached small frames, 140 MB at most: what `keeping_pace` looks at
 _MAPS = 8  # cached maps of undistortion, where each frame has its own: 2 MB each
 
 

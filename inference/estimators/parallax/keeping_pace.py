@@ -22,7 +22,8 @@ Votes = tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]
 """Points [K, 2] in pixels, and whether each votes for standing still, and for moving."""
 # other frames, from the one that is tested: those that may show what is hidden, as the background changes slowly behind
 # what keeps pace; and those in which it is hidden as well: if they show it, it is depth that flickers, as between twigs
-_AWAY, _BESIDE = (-80, -60, -40, -25, -12, 12, 25, 40, 60, 80), (-3, -1, 1, 3)
+_AWAY = (-160, -120, -90, -60, -40, -25, -12, 12, 25, 40, 60, 90, 120, 160)
+_BESIDE = (-3, -1, 1, 3)
 _SURE = 0.02  # margin of a depth that contradicts another frame's
 _CLEAR = 0.4  # its matching cost, at most
 _PATCH, _TEXTURED = 5, 0.5  # pixels in which it has texture of its own, and how much: what is blank takes others' depth
