@@ -364,14 +364,8 @@ def _complete(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[n
         trust = np.clip(their_margin / 0.02, 0, 1) + np.float32(1e-3)
         sources.append(fusion.SourceDepth(theirs, trust, *views.relative(frame, other)))
     pause()
-    fused, support = fusion.fuse(
-        mine,
-        sure + np.float32(1e-3),
-        sources,
-        focal=views.focal,
-        center=views.center,
-        spacing=(scene.nearest - scene.farthest) / (sweep.PLANES - 1),
-    )
+    own, spacing = sure + np.float32(1e-3), (scene.nearest - scene.farthest) / (sweep.PLANES - 1)
+    fused, support = fusion.fuse(mine, own, sources, focal=views.focal, center=views.center, spacing=spacing)
     confidence = (support**2 * sure * np.clip(1 - 2 * match, 0, 1)).astype(np.float32)
     pause()
     image = scene.images.color(frame)
@@ -389,10 +383,8 @@ def _paths(scene: _Scene, frame: int) -> list[pixel_paths.PixelPaths]:
     return pixel_paths.pixel_paths(lambda first: _load(scene, "flow", first), frame, len(scene.views))
 
 
-def _moves(
-    scene: _Scene, frame: int, image: NDArray[np.uint8], pause: Callable[[], None]
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """The mask of a frame's dynamic objects, and where these may be what keeps pace with the camera."""
+def _moves(scene: _Scene, frame: int, image: NDArray[np.uint8], pause: Callable[[], None]) -> NDArray[np.bool_]:
+    """A frame's dynamic objects, and where these may be what keeps pace with the camera [2, H, W]."""
     part = slice(scene.tracks.starts[frame], scene.tracks.starts[frame + 1])
     votes = scene.tracks.xy[part], scene.motion.still[part], scene.motion.moving[part]
     matte = None
@@ -405,7 +397,7 @@ def _moves(
     matched, resolved = partial(_load, scene, "match"), _half_pixel(scene, frame)
     pace = keeping_pace.keeping_pace(matched, scene.images.color, frame, scene.views, resolved=resolved)
     votes, dense, hides = keeping_pace.counted(votes, dense, pace, matched(frame)[0])
-    return moving.mask(*votes, image, dense, matte=matte), hides
+    return np.stack([moving.mask(*votes, image, dense, matte=matte), hides])
 
 
 def _learn(shot: Shot, scene: _Scene, passed: float) -> tuple[_Scene, float, tuple[str, ...]]:
