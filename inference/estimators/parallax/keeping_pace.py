@@ -30,12 +30,13 @@ _PATCH, _TEXTURED = 5, 0.5  # pixels in which it has texture of its own, and how
 _INSIDE, _EDGE = np.ones((5, 5), np.uint8), 0.7  # surroundings with nothing so much farther: rims are too fat
 _NEARER = 2.0  # times as near as what the frame itself shows, at least
 _STEPS = 3.0  # and nearer by at least so many times what parallax resolves
-_AGREES = 0.2  # relative difference of inverse depth up to which other frames show the same
+_AGREES = 0.1  # relative difference of inverse depth up to which other frames show the same
 _FEWEST = 2  # frames that show it
 _BLUR, _UNLIKE = 1.0, 18.0  # pixels; gray levels from which on colors are another surface's
 _GROUP = np.ones((3, 2), np.uint8)  # smallest group of such pixels, rows and columns
 _UNSURE = 0.4  # vote of other pixels that one frame contradicts: it counts beside such groups only
 _AROUND, _DENSE = 0.08, 0.06  # of the width: surroundings; share of them that hides something near
+_UPRIGHT = 0.2  # of the height: how far above and below these its other parts may be
 _AS_FAR = 1.5  # times as near as that, at most: what may be the same thing
 
 
@@ -111,8 +112,8 @@ def counted(
     -------
     votes : Votes
     dense : DenseMotion
-    around : bool [H, W]
-        Where much surely hides something near: what the frames close by show there is no static scene.
+    upright : bool [H, W]
+        Where much surely hides something near, and above and below: what frames close by show there is no static scene.
     """
     (xy, still, moving), (height, width) = votes, pace.shape
     side = 2 * round(_AROUND * width / 2) + 1
@@ -124,7 +125,8 @@ def counted(
     counting = DenseMotion(
         np.where(same, 0, dense.still * (1 - sure)), np.maximum(dense.moving, np.where(same, pace, sure))
     )
-    return (xy, still & ~same[y, x], moving | (sure[y, x] > 0)), counting, around
+    upright = cv2.dilate(around.astype(np.uint8), np.ones((round(_UPRIGHT * len(pace)), 1), np.uint8)) > 0
+    return (xy, still & ~same[y, x], moving | (sure[y, x] > 0)), counting, upright
 
 
 def _shown(

@@ -171,8 +171,8 @@ def test_what_keeps_pace_with_the_camera_hides_what_other_frames_show():
     points_of = np.float32([[80, 40], [20, 40]])
     dense = DenseMotion(np.ones((HEIGHT, WIDTH), np.float32), np.zeros((HEIGHT, WIDTH), np.float32))
     static, none = np.ones(2, bool), np.zeros(2, bool)
-    (xy, still, moves), counting, around = keeping_pace.counted((points_of, static, none), dense, votes, shown)
-    assert still.tolist() == [False, True] and moves.tolist() == [True, False] and around[40, 80]
+    (xy, still, moves), counting, upright = keeping_pace.counted((points_of, static, none), dense, votes, shown)
+    assert still.tolist() == [False, True] and moves.tolist() == [True, False] and upright[40, 80]
     image = np.where(subject[..., None], 200, 60).astype(np.uint8).repeat(3, axis=2)
     assert not moving.mask(points_of, static, none, image, dense).any(), "by its own motion it stands still"
     found = moving.mask(xy, still, moves, image, counting)
