@@ -121,17 +121,22 @@ def _project(inverse_depth, rotation, shift, focal, cx, cy, out):  # type: ignor
         for x in range(width):
             if inverse_depth[y, x] <= 0:
                 continue
-            z = 1.0 / inverse_depth[y, x]
-            px, py = (x - cx) / focal * z, (y - cy) / focal * z
-            qz = rotation[2, 0] * px + rotation[2, 1] * py + rotation[2, 2] * z + shift[2]
-            if qz <= 1e-9:
+            u, v, z = reprojected(x, y, 1.0 / inverse_depth[y, x], rotation, shift, focal, cx, cy)
+            if z <= 1e-9:
                 continue
-            qx = rotation[0, 0] * px + rotation[0, 1] * py + rotation[0, 2] * z + shift[0]
-            qy = rotation[1, 0] * px + rotation[1, 1] * py + rotation[1, 2] * z + shift[1]
-            u = int(np.floor(focal * qx / qz + cx + 0.5))
-            v = int(np.floor(focal * qy / qz + cy + 0.5))
-            if 0 <= u < width and 0 <= v < height:
-                out[v, u] = max(out[v, u], 1.0 / qz)
+            column, row = int(np.floor(u + 0.5)), int(np.floor(v + 0.5))
+            if 0 <= column < width and 0 <= row < height:
+                out[row, column] = max(out[row, column], 1.0 / z)
+
+
+@compiled
+def reprojected(x, y, z, rotation, shift, focal, cx, cy):  # type: ignore[no-untyped-def]  # noqa: PLR0917  (compiled)
+    """Where another camera sees a pixel's point of depth z: column, row and depth, which is above 0 if it does."""
+    px, py = (x - cx) / focal * z, (y - cy) / focal * z
+    qz = rotation[2, 0] * px + rotation[2, 1] * py + rotation[2, 2] * z + shift[2]
+    qx = rotation[0, 0] * px + rotation[0, 1] * py + rotation[0, 2] * z + shift[0]
+    qy = rotation[1, 0] * px + rotation[1, 1] * py + rotation[1, 2] * z + shift[1]
+    return focal * qx / qz + cx, focal * qy / qz + cy, qz
 
 
 def similarity(image: NDArray[np.uint8], other: NDArray[np.uint8], there: NDArray[np.float32]) -> NDArray[np.float32]:

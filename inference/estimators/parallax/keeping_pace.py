@@ -151,16 +151,12 @@ def _show(theirs, rotation, shift, focal, cx, cy, near, source):  # type: ignore
         for x in range(width):
             if theirs[y, x] <= 0:
                 continue
-            z = 1.0 / theirs[y, x]
-            px, py = (x - cx) / focal * z, (y - cy) / focal * z
-            qz = rotation[2, 0] * px + rotation[2, 1] * py + rotation[2, 2] * z + shift[2]
-            if qz <= 1e-9:
+            at, down, z = temporal.reprojected(x, y, 1.0 / theirs[y, x], rotation, shift, focal, cx, cy)
+            if z <= 1e-9:
                 continue
-            qx = rotation[0, 0] * px + rotation[0, 1] * py + rotation[0, 2] * z + shift[0]
-            qy = rotation[1, 0] * px + rotation[1, 1] * py + rotation[1, 2] * z + shift[1]
-            left, top = int(np.floor(focal * qx / qz + cx)), int(np.floor(focal * qy / qz + cy))
+            left, top = int(np.floor(at)), int(np.floor(down))
             for v in range(max(top, 0), min(top + 2, height)):
                 for u in range(max(left, 0), min(left + 2, width)):
-                    if 1.0 / qz > near[v, u]:
-                        near[v, u] = 1.0 / qz
+                    if 1.0 / z > near[v, u]:
+                        near[v, u] = 1.0 / z
                         source[v, u] = y * width + x
