@@ -35,8 +35,8 @@ _FEWEST = 2  # frames that show it
 _BLUR, _UNLIKE = 1.0, 18.0  # pixels; gray levels from which on colors are another surface's
 _GROUP = np.ones((3, 2), np.uint8)  # smallest group of such pixels, rows and columns
 _UNSURE = 0.4  # vote of other pixels that one frame contradicts: it counts beside such groups only
-_AROUND, _DENSE = 0.08, 0.06  # of the width: surroundings; share of them that hides something near
-_UPRIGHT = 0.2  # of the height: how far above and below these its other parts may be
+_AROUND, _DENSE = 0.08, 0.03  # of the width: surroundings; share of them that hides something near
+_UPRIGHT = 0.1  # of the height: how far above and below these its other parts may be
 _AS_FAR = 1.5  # times as near as that, at most: what may be the same thing
 
 
