@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -71,10 +72,28 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, 
 
     Tensors are cloned, since a view of a larger one would store all of it.
     """
+    write_tensors(path, {name: tensor.clone() for name, tensor in tensors.items()}, {"facts": json.dumps(facts)})
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write named tensors, none of which is a view, to a ``.safetensors`` file, in one step.
+
+    Raises
+    ------
+    OSError
+        It cannot be written; safetensors itself has no error number, only the words of one.
+    """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     with own_files.atomic(path) as temporary:
-        save_file({name: tensor.clone() for name, tensor in tensors.items()}, temporary, {"facts": json.dumps(facts)})
+        try:
+            save_file(dict(tensors), temporary, dict(metadata) if metadata else None)
+        except SafetensorError as error:
+            if (found := re.search(r"\(os error ([0-9]+)\)", str(error))) is None:
+                raise
+            code = int(found[1])  # of Windows there, which the fourth argument is
+            raise OSError(code, os.strerror(code), str(path), code if os.name == "nt" else None) from error
 
 
 def sync_folder(folder: Path) -> None:

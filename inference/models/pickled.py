@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..common.failures import Failure
-from ..contract import exit_codes, own_files
+from ..common.files import write_tensors
+from ..contract import exit_codes
 from . import notes, store, verification
 from .facts import Model, ModelFile
 from .notes import Checksum
@@ -36,7 +37,7 @@ def tensors(model: Model, file: ModelFile) -> dict[str, Tensor]:
     Failure
         MISSING: the file cannot be read, or holds anything but tensors.
     """
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import load_file
 
     kept = store.converted_file(model, file)
     if _is_whole(kept):
@@ -44,8 +45,7 @@ def tensors(model: Model, file: ModelFile) -> dict[str, Tensor]:
     found = _read(store.folder(model) / file.path)
     try:
         store.own(kept).parent.mkdir(parents=True, exist_ok=True)
-        with own_files.atomic(kept) as temporary:
-            save_file(found, temporary)
+        write_tensors(kept, found)
         notes.write_converted(Checksum(path=kept.name, size=kept.stat().st_size, sha256=verification.digest(kept)))
     except (OSError, Failure):  # the data folder is read-only on a farm, or full: the next run reads the release again
         return found

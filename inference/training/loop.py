@@ -9,6 +9,7 @@ step, one after another, so that lengths may differ. Everything random follows f
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -39,6 +40,8 @@ from .sequences import UnusableSequence
 
 _KEPT = 2
 """Checkpoints."""
+_SPARE = 64e6
+"""Bytes below which a disk counts as full where nothing else tells."""
 _PATIENCE = timedelta(hours=12)
 """How long processes wait for the one that measures the held clips."""
 Emit = Callable[[events.Event], None]
@@ -154,6 +157,7 @@ class _State:
             warn=lambda message: self.emit(events.Warning(message=message)),
         )
         self.emit(events.Stage(name="train", label=f"Training stage {training.stage} of {training.network}"))
+        self._complete()
         if self.done >= settings.steps:
             self.emit(events.Warning(message=f"All {self.done} steps were done before."))
         while self.done < settings.steps:
@@ -163,8 +167,30 @@ class _State:
             is_last = self.done == settings.steps
             if is_last or self.done % settings.save_every == 0:
                 self._save()
-            if is_last or (settings.validate_every and self.done % settings.validate_every == 0):
+            if self._is_measured_now:
                 self._validate()
+
+    @property
+    def _is_measured_now(self) -> bool:
+        settings = self.training.settings
+        is_last = self.done == settings.steps
+        return is_last or bool(settings.validate_every and self.done % settings.validate_every == 0)
+
+    def _complete(self) -> None:
+        """Write what a run that was killed after its last checkpoint has not: the model, and its accuracy."""
+        if not self.done:
+            return
+        is_written = output.is_written(self.training, self.done)
+        is_measured = not self._is_measured_now or output.is_measured(self.training, self.done)
+        self.accelerator.wait_for_everyone()  # all have looked before one of them writes
+        if not is_written:
+            folder = self.training.output / output.MODEL
+            try:
+                self._write_model(folder, self.training.data.license)
+            except OSError as error:
+                raise unwritable(error, error.filename or folder) from error
+        if not is_measured:
+            self._validate()
 
     def _step(self, examples: Examples, step: int) -> float:
         """One step of the optimizer; returns the mean loss of its sequences over all processes."""
@@ -230,6 +256,10 @@ class _State:
                 shutil.rmtree(old, ignore_errors=True)
         except OSError as error:
             raise unwritable(error, error.filename or folder) from error
+        except RuntimeError as error:  # of torch's writer (inline_container.cc), without an error number
+            if "inline_container" not in str(error) or shutil.disk_usage(folder).free > _SPARE:
+                raise
+            raise unwritable(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), unfinished) from error
         accelerator.wait_for_everyone()
 
     def _write_model(self, folder: Path, terms: Terms) -> None:
@@ -252,9 +282,11 @@ class _State:
         if not training.data.held:
             return
         work = training.output / f"validation-{step:08d}"
+        is_own = False
         try:
             if self.accelerator.is_main_process:
-                own_files.make_folder(work)
+                work = output.make_work_folder(training, step)
+                is_own = True
             self._write_model(work / output.MODEL, Terms(title="In training"))
             if self.accelerator.is_main_process:
                 figures = validation.measured(
@@ -277,7 +309,7 @@ class _State:
         except OSError as error:
             raise unwritable(error, error.filename or work) from error
         finally:
-            if self.accelerator.is_main_process:
+            if is_own:
                 shutil.rmtree(work, ignore_errors=True)
         self.accelerator.wait_for_everyone()
 

@@ -12,6 +12,7 @@ The output folder::
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -19,11 +20,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ..common.failures import Failure, unwritable
-from ..common.files import make_folder
+from ..common.files import make_folder, write_tensors
 from ..contract import exit_codes, own_files, packages, records
 from ..contract.records import Word
 from ..contract.untrusted import RecordError
@@ -34,6 +34,7 @@ from .recipe import FREE, Settings
 
 RECORD, CHECKPOINTS, MODEL, CACHE, LOG = "training.json", "checkpoints", "model", "cache", "log"
 AVERAGE, VALIDATION = "average.safetensors", "validation.jsonl"
+ESTIMATES = "estimates"
 _STEP = re.compile(r"step-(\d{8,})")
 
 
@@ -80,6 +81,8 @@ class _Record:
     settings: dict[str, Any]
     weights: Word
     clips: tuple[Word, ...]
+    content: Word = ""
+    """Of `_content`; empty in records of earlier versions."""
 
 
 def prepare(training: Training) -> None:
@@ -99,6 +102,7 @@ def prepare(training: Training) -> None:
         settings=asdict(training.settings),
         weights=str(training.unet),
         clips=tuple(clip.name for clip in training.clips),
+        content=_content(training),
     )
     file = training.output / RECORD
     try:
@@ -109,6 +113,14 @@ def prepare(training: Training) -> None:
         raise Failure(
             exit_codes.BAD_OUTPUT, f"{file} cannot be read ({error}).", hint="Choose another output folder."
         ) from error
+    if other is None:
+        for folder in (training.output / MODEL, *checkpoints(training.output)):
+            if folder.is_dir() and any(folder.iterdir()):
+                raise Failure(
+                    exit_codes.BAD_OUTPUT,
+                    f"{folder} has files, and {training.output} has no {RECORD}: they are not of this training.",
+                    hint="Choose another output folder, or move them away.",
+                )
     if other is not None and (differences := _differences(own, other)):
         raise Failure(
             exit_codes.BAD_OUTPUT,
@@ -125,7 +137,54 @@ def _differences(own: _Record, other: _Record) -> list[str]:
     """What of two records differs and changes what is learned, in words."""
     changed = [name for name in own.settings if own.settings[name] != other.settings.get(name) and name not in FREE]
     names = (("network", "network"), ("stage", "stage"), ("weights", "weights to begin with"), ("clips", "clips"))
-    return [words for name, words in names if getattr(own, name) != getattr(other, name)] + changed
+    found = [words for name, words in names if getattr(own, name) != getattr(other, name)]
+    if other.content and own.content != other.content and own.clips == other.clips:
+        found.append("files of its clips, or another repeat or unknown of a set")
+    return found + changed
+
+
+def _content(training: Training) -> str:
+    """A hash of what is trained on: each clip's share and files. Their names and sizes, since copies have other times."""
+    digest = hashlib.sha256()
+    for clip, times in zip(training.clips, training.repeats):
+        both = clip.truth.rgb_files, clip.truth.depth_files
+        files = [[(file.name, file.stat().st_size) for file in each] for each in both]
+        digest.update(json.dumps([clip.name, clip.is_far, times, files]).encode())
+    return digest.hexdigest()
+
+
+def is_written(training: Training, steps: int) -> bool:
+    """Whether the folder has the model after so many steps, whole."""
+    folder = training.output / MODEL
+    try:
+        found = trained.read(folder)
+        return found.steps == steps and all(trained.described(folder, each.path) == each for each in found.files)
+    except (OSError, Failure):
+        return False
+
+
+def is_measured(training: Training, steps: int) -> bool:
+    """Whether the accuracy after so many steps is recorded."""
+    try:
+        text = (training.output / VALIDATION).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return f'{{"step": {steps},' in text
+
+
+def make_work_folder(training: Training, steps: int) -> Path:
+    """The folder of a measurement, empty but for what a killed run has left; its files may be deleted.
+
+    Raises
+    ------
+    PathConflict
+        It is a link, or has files of somebody else.
+    """
+    work = training.output / f"validation-{steps:08d}"
+    own_files.make_folder(work)
+    if {path.name for path in work.iterdir()} - {MODEL, ESTIMATES}:
+        raise own_files.PathConflict(work, "has files that Fathom has not made")
+    return work
 
 
 def checkpoints(output: Path) -> list[Path]:
@@ -158,8 +217,7 @@ def save_model(
         The folder cannot be written.
     """
     own_files.make_folder(folder)
-    with own_files.atomic(folder / trained.WEIGHTS) as temporary:
-        save_file(tensors, temporary, {"format": "pt"})
+    write_tensors(folder / trained.WEIGHTS, tensors, {"format": "pt"})
     own_files.save_text(folder / trained.CONFIG, json.dumps(dict(config), indent=2) + "\n")
     record = trained.Trained(
         name=training.data.name,

@@ -16,6 +16,7 @@ from ..evaluation.suites import run
 from ..evaluation.suites.suite import FLAT, Contender, DataSet, Suite, SuiteError
 from ..video_diffusion import loading
 from .data import Set
+from .output import ESTIMATES
 
 MEASURES = ("absolute_relative", "delta1")
 _MODEL = "model"
@@ -52,7 +53,7 @@ def measured(
         estimators=(Contender(name=_TRAINED, estimator=network, parameters=own, size=size),),
         metrics=MEASURES,
         flat=True,
-        work="estimates",
+        work=ESTIMATES,
         file=str(work / "held.yaml"),
     )
     try:

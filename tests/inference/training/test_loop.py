@@ -1,6 +1,7 @@
 """The loop with tiny networks: which layers change, resuming to the same bits, and the model that comes of it."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from inference.common.failures import Cancelled, Failure
+from inference.contract import exit_codes
 from inference.estimators import registry
 from inference.models import trained
 from inference.training import loop, objective, output
@@ -135,6 +137,81 @@ def test_nothing_is_written_through_a_link(training, tmp_path, monkeypatch, name
     with pytest.raises(Failure, match="is a link"):
         run(made)
     assert theirs.read_text() == "theirs" if theirs.is_file() else not list(theirs.iterdir())
+
+
+def test_what_a_run_killed_after_its_last_checkpoint_lacks_is_written_when_it_resumes(training, monkeypatch):
+    made = training(steps=2)
+    monkeypatch.setattr(loop.validation, "measured", lambda *arguments, **options: {"delta1": 1.0})
+    whole = training(steps=2, output="whole")
+    run(whole)
+    write, written = output.save_model, []
+
+    def killed(*arguments, **options):
+        if options["steps"] == 2:
+            raise Cancelled
+        written.append(write(*arguments, **options))
+
+    monkeypatch.setattr(output, "save_model", killed)
+    with pytest.raises(Cancelled):
+        run(made)
+    assert output.checkpoints(made.output)[-1].name == "step-00000002" and len(written) == 1
+    assert trained.read(made.output / output.MODEL).steps == 1
+    monkeypatch.setattr(output, "save_model", write)
+    run(made)
+    assert trained.read(made.output / output.MODEL).steps == 2
+    assert_equal(weights(whole), weights(made))
+    lines = (whole.output / output.VALIDATION).read_text()
+    assert lines and (made.output / output.VALIDATION).read_text() == lines
+    run(made)
+    assert (made.output / output.VALIDATION).read_text() == lines, "it is measured once"
+
+
+def test_a_disk_that_fills_up_is_a_sentence(training, monkeypatch):
+    import safetensors.torch
+
+    def full(*arguments):
+        raise safetensors.SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(safetensors.torch, "save_file", full)
+    with pytest.raises(Failure, match="The disk is full") as caught:
+        run(training(steps=1, held=False, cache=False))
+    assert caught.value.code == exit_codes.BAD_OUTPUT
+
+
+@pytest.mark.parametrize("name", ["model/diffusion_pytorch_model.safetensors", "checkpoints/step-00000007/theirs"])
+def test_weights_of_somebody_else_in_the_folder_are_left_alone(training, name):
+    made = training(steps=1, held=False)
+    (made.output / name).parent.mkdir(parents=True)
+    (made.output / name).write_text("theirs")
+    with pytest.raises(Failure, match=r"has files, and .* has no training\.json"):
+        run(made)
+    assert (made.output / name).read_text() == "theirs"
+
+
+def test_a_folder_of_a_measurement_s_name_with_other_files_stays(training, monkeypatch):
+    monkeypatch.setattr(loop.validation, "measured", lambda *arguments, **options: {"delta1": 1.0})
+    made = training(steps=1)
+    theirs = made.output / "validation-00000001" / "notes.txt"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("theirs")
+    with pytest.raises(Failure, match="has files that Fathom has not made"):
+        run(made)
+    assert theirs.read_text() == "theirs"
+
+
+@pytest.mark.parametrize("change", ["file", "repeat", "unknown"])
+def test_a_training_is_not_resumed_with_other_data_under_the_same_names(training, tmp_path, change):
+    file = training_clips.write_set(tmp_path / "clips", clips=2)
+    made = training(steps=2, held=False, file=file)
+    output.prepare(made)
+    output.prepare(training(steps=2, held=False, file=file))
+    if change == "file":
+        image = file.parent / "clip-1" / "rgb" / "00003.png"
+        image.write_bytes((file.parent / "clip-0" / "rgb" / "00000.png").read_bytes() + b"0")
+    clips = [dataclasses.replace(clip, is_far=change == "unknown") for clip in made.clips]
+    other = dataclasses.replace(made, clips=clips, repeats=[1, 3 if change == "repeat" else 1])
+    with pytest.raises(Failure, match="has a training with other files of its clips"):
+        output.prepare(other)
 
 
 def test_a_torn_checkpoint_is_named(training):
