@@ -6,10 +6,12 @@ The page has its figures embedded, all text escaped, and loads nothing.
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import re
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,7 @@ from matplotlib.figure import Figure
 
 from ...common import failures
 from ...common.failures import Failure
-from ...contract import exit_codes, packages
+from ...contract import exit_codes, own_files, packages
 from ...contract.untrusted import readable
 from ..table import Column, Table, Value
 from .figures import contact, curves, profile, spectra, style
@@ -36,6 +38,8 @@ _FIGURE = re.compile(
     r"|profile_(column|row)[0-9]*|sheet[0-9]+_[a-z0-9-]*)[.]png"
 )
 """Files of a report; other files beside them are not touched."""
+_UNFINISHED, _LONG_AGO = ".report-", 86400.0
+"""Prefix of the folder of a report that is being written, and seconds after which nobody writes one any more."""
 _MARK, _HEAD = b"Made by Fathom ", 1 << 16
 """Text by which a report is recognized, and the leading bytes of the page that contain it."""
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
@@ -92,7 +96,8 @@ def write(report: Report, folder: str | Path) -> Path:
     check(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".report-", dir=folder) as scratch:
+        _remove_leftovers(folder)
+        with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=folder) as scratch:
             drawn: list[str] = []
             with open(Path(scratch) / PAGE, "x", encoding="utf-8") as file:
                 for piece in render_page(report, _pages(report.shots, Path(scratch), drawn)):
@@ -101,6 +106,18 @@ def write(report: Report, folder: str | Path) -> Path:
     except OSError as error:
         raise failures.unwritable(error, error.filename or folder) from error
     return folder / PAGE
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Delete what runs that were killed more than a day ago have left of their reports."""
+    for left in folder.glob(f"{_UNFINISHED}????????"):
+        if left.is_symlink() or not left.is_dir() or time.time() - left.stat().st_mtime < _LONG_AGO:
+            continue
+        for path in left.iterdir():
+            if own_files.is_file(path) and (path.name == PAGE or _FIGURE.fullmatch(path.name)):
+                path.unlink()
+        with contextlib.suppress(OSError):  # it has files of somebody else
+            left.rmdir()
 
 
 def check(folder: Path) -> None:

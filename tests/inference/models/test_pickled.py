@@ -109,3 +109,15 @@ def test_a_licence_that_permits_everything_is_not_asked_for(studio):
     (weights,) = verification.ready([model])
     assert (weights.sha256, weights.licence) == (model.files[0].sha256, FREE.title)
     assert notes.accepted(FREE) is None
+
+
+def test_a_full_data_folder_is_no_hindrance(studio, monkeypatch):
+    import safetensors.torch
+
+    def full(*arguments):
+        raise safetensors.SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(safetensors.torch, "save_file", full)
+    model = released(studio / "network.pth", WEIGHTS)
+    assert same(pickled.tensors(model, model.files[0]))
+    assert not list(store.converted_file(model, model.files[0]).parent.iterdir())

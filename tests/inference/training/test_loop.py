@@ -139,6 +139,7 @@ def test_nothing_is_written_through_a_link(training, tmp_path, monkeypatch, name
     assert theirs.read_text() == "theirs" if theirs.is_file() else not list(theirs.iterdir())
 
 
+@pytest.mark.slow
 def test_what_a_run_killed_after_its_last_checkpoint_lacks_is_written_when_it_resumes(training, monkeypatch):
     made = training(steps=2)
     monkeypatch.setattr(loop.validation, "measured", lambda *arguments, **options: {"delta1": 1.0})

@@ -283,3 +283,18 @@ assert "matplotlib.pyplot" not in sys.modules
     assert done.returncode == 0, done.stderr
     assert set(done.stdout.split()) == {str(tmp_path / "home" / "cache" / "matplotlib")}
     assert {path.name for path in tmp_path.iterdir()} == {"home"}
+
+
+def test_what_a_killed_run_has_left_goes_after_a_day(tmp_path):
+    old, new = tmp_path / ".report-a1b2c3d4", tmp_path / ".report-e5f6a7b8"
+    theirs = tmp_path / ".report-theirs00" / "notes.txt"
+    for folder in (old, new, theirs.parent):
+        folder.mkdir()
+        (folder / "shot1_mean.png").write_bytes(b"half")
+        (folder / write.PAGE).write_bytes(b"half")
+    theirs.write_text("theirs")
+    for folder in (old, theirs.parent):
+        os.utime(folder, (0, 0))
+    write.write(Report(title="Clip", shots=(), tables=(table(),)), tmp_path)
+    assert not old.exists() and new.is_dir()
+    assert [path.name for path in theirs.parent.iterdir()] == ["notes.txt"]
