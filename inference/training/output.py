@@ -144,7 +144,7 @@ def _differences(own: _Record, other: _Record) -> list[str]:
 
 
 def _content(training: Training) -> str:
-    """A hash of what is trained on: each clip's share, and its files by name and size, since copies have other times."""
+    """A hash of what is trained on: each clip's share, and its files by name and size: copies have other times."""
     digest = hashlib.sha256()
     for clip, times in zip(training.clips, training.repeats):
         both = clip.truth.rgb_files, clip.truth.depth_files
