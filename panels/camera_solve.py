@@ -29,8 +29,8 @@ class _CameraSolve(parts.Sidebar):
         if item is None:
             parts.draw_text(layout, "Depth has its own distances", icon="INFO", width=width)
             return
-        used = sum(track.is_inlier for track in item.tracks)
-        text = f"{used} of {len(item.tracks)} tracks fit, to {100 * item.residual:.1f} % of their distance"
+        wild, count = camera_fit.wild_tracks(item), len(item.tracks)
+        text = f"{count - len(wild)} of {count} tracks fit, to {100 * item.residual:.1f} % of their distance"
         parts.draw_text(layout, f"Frames {item.first_frame}-{item.last_frame}: {text}", icon="CHECKMARK", width=width)
         if len(item.keys) > 1:
             parts.draw_text(layout, f"Scale and shift change over {len(item.keys)} keys", width=width)
@@ -38,15 +38,14 @@ class _CameraSolve(parts.Sidebar):
             parts.draw_text(layout, f"Left out: {item.notes}", icon="INFO", width=width)
         layout.template_icon(icon_value=fit_plot.icon_of(item), scale=_PLOT)
         parts.draw_text(layout, "Across: distance by the solve; up: by the depth; red is not used", width=width)
-        _draw_worst(layout, item)
+        _draw_worst(layout, item, wild)
         layout.operator("fathom.remove_fit", icon="X").all_shots = scene.fathom.all_shots
 
 
-def _draw_worst(layout, item):
+def _draw_worst(layout, item, wild):
     """The tracks that agree least, each a button that selects it."""
     if item.clip is None:
         return
-    wild = [track.name for track in item.tracks if not track.is_inlier]
     column = layout.column(align=True)
     if wild:
         every = column.operator("fathom.select_fit_tracks", text=f"Select {len(wild)} Tracks That Do Not Fit")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import bpy
 from mathutils import Matrix
 
 from ..inference.contract import export as contract
-from ..inference.contract import own_files
+from ..inference.contract import leftovers, own_files
 from ..inference.contract.depth_sequence import Shot
 from ..inference.contract.export import Export
 from . import camera, nodes, whole_files
@@ -262,16 +262,40 @@ def _set(modifier: bpy.types.NodesModifier, name: str, keys: list[tuple[int, Any
 
 @contextmanager
 def _into(folder: Path, paths: list[Path], *, overwrite: bool) -> Iterator[None]:
-    """Write into a folder, which is made, but over nothing unasked."""
-    for path in paths:
-        if os.path.lexists(path) and not overwrite:
-            raise Problem(f"{path} exists already: choose another folder, or overwrite it.")
+    """Write into a folder, which is made, but over nothing unasked, and while nobody else exports into it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        own_files.remove_leftovers(folder, {path.name for path in paths}, seconds=_A_DAY)
-        yield
+        with _alone_in(folder):
+            for path in paths:
+                if os.path.lexists(path) and not overwrite:
+                    raise Problem(f"{path} exists already: choose another folder, or overwrite it.")
+            own_files.remove_leftovers(folder, {path.name for path in paths}, seconds=_A_DAY)
+            yield
     except OSError as error:
         raise Problem(f"{folder} cannot be written ({error.strerror or error}): choose another folder.") from error
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Hold the lock of an export's folder, as the worker does: frames of two sequences at once would look like one."""
+    scratch = folder / contract.SCRATCH
+    path = scratch / leftovers.LOCK
+    own_files.make_folder(scratch)
+    descriptor = own_files.open_file(path, os.O_CREAT | os.O_RDWR, alone=False)
+    is_ours = False
+    try:
+        is_ours = own_files.lock(descriptor) and own_files.is_at(path, descriptor)
+        if not is_ours:
+            raise Problem(f"Another export is writing into {folder}: wait for it, or choose another folder.")
+        yield
+    finally:
+        if is_ours and os.name != "nt":  # Windows cannot delete an open file
+            path.unlink(missing_ok=True)
+        os.close(descriptor)
+        with suppress(OSError):
+            if is_ours and os.name == "nt":
+                path.unlink(missing_ok=True)
+            scratch.rmdir()
 
 
 def _remove_earlier(paths: list[Path]) -> None:

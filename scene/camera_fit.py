@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from heapq import nlargest
+from itertools import compress
 
 import bpy
 import numpy as np
@@ -156,7 +158,14 @@ def entry_at(scene: bpy.types.Scene) -> bpy.types.PropertyGroup | None:
 
 def worst_tracks(item: bpy.types.PropertyGroup, most: int = _WORST) -> list[bpy.types.PropertyGroup]:
     """The tracks of a fit on the list that agree least with it, the worst first."""
-    return sorted(item.tracks, key=lambda track: track.error, reverse=True)[:most]
+    return nlargest(most, item.tracks, key=lambda track: track.error)
+
+
+def wild_tracks(item: bpy.types.PropertyGroup) -> list[str]:
+    """The names of the tracks of a fit on the list that do not agree with it."""
+    fits = np.empty(len(item.tracks), bool)
+    item.tracks.foreach_get("is_inlier", fits)
+    return [track.name for track in compress(item.tracks, ~fits)]
 
 
 def select_tracks(clip: bpy.types.MovieClip, names: set[str]) -> int:
@@ -164,7 +173,7 @@ def select_tracks(clip: bpy.types.MovieClip, names: set[str]) -> int:
     tracks = camera_object(clip).tracks
     chosen = [track for track in tracks if track.name in names]
     for track in tracks:
-        track.select = track in chosen
+        track.select = track.name in names
     if chosen:
         tracks.active = chosen[0]
     return len(chosen)

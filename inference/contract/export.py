@@ -22,6 +22,8 @@ from .records import Bounds, FilePath, Text
 Format = Literal["exr", "png", "movie", "control", "ply", "chan"]
 """What the worker writes; Blender writes cameras, depth meshes and fog itself, see `BLENDERS`."""
 FORMATS = get_args(Format)
+SCRATCH = ".fathom-export"
+"""Folder inside the export's that holds its lock."""
 NEEDS_DISTANCES = ("exr", "ply")
 """The formats whose values are distances. That of a camera needs none: its path has the units that it has."""
 NEEDS_CAMERA = ("ply", "chan")

@@ -42,8 +42,6 @@ from ..media.windows import PlateWindows, Windows
 from .checks import warn_of_little_room, warn_of_other_plate
 from .export_files import ExportFiles, Part, meaning, spans, up_of
 
-SCRATCH = ".fathom-export"
-"""Folder inside the export's that holds its lock."""
 _LARGEST_HALF = 65504.0
 _PIXELS_OF_A_VOXEL = 2.0
 _TOUCHED = 0.02
@@ -96,7 +94,7 @@ def export(wanted: Export, *, overwrite: bool, emit: Emit, check: Check) -> Outc
     folder = Path(wanted.output).absolute()
     made = make_folder(folder)
     try:
-        held = lock.acquire(folder / SCRATCH)
+        held = lock.acquire(folder / contract.SCRATCH)
         try:
             needed = contract.estimated_bytes(wanted, sequence)
             warn_of_little_room(folder, needed, emit)

@@ -81,6 +81,9 @@ def test_a_fifth_of_the_tracks_in_the_air_does_not_matter(tmp_path, empty_file):
     item = empty_file.fathom.depths[0].fits[0]
     assert {track.name for track in item.tracks if not track.is_inlier} >= wild & {track.name for track in item.tracks}
     assert {track.name for track in camera_fit.worst_tracks(item)} <= wild
+    by_error = sorted(item.tracks, key=lambda track: track.error, reverse=True)
+    assert [track.name for track in camera_fit.worst_tracks(item, 4)] == [track.name for track in by_error[:4]]
+    assert camera_fit.wild_tracks(item) == [track.name for track in item.tracks if not track.is_inlier]
     assert camera_fit.select_tracks(clip, wild) == 10
     assert {track.name for track in clip.tracking.tracks if track.select} == wild
 

@@ -10,6 +10,7 @@ import depth_maker
 import numpy as np
 import pytest
 from bl_ext.dev.fathom.inference.contract import export as contract
+from bl_ext.dev.fathom.inference.contract import own_files
 from bl_ext.dev.fathom.inference.contract.job import JobError
 from bl_ext.dev.fathom.scene import blender_files, export, nodes
 from bl_ext.dev.fathom.scene import depth as depth_module
@@ -242,6 +243,21 @@ def test_a_sequence_that_is_replaced_is_never_that_of_two_exports(depth, tmp_pat
     with pytest.raises(Problem, match="No space left"):
         blender_files.write(depth, made, kind, scene=scene, overwrite=True)
     assert [path.exists() for path in paths] == [True, False]
+
+
+def test_two_exports_at_once_do_not_mix(depth, tmp_path):
+    scene, shot = bpy.context.scene, depth.done_shots[1]
+    build(["mesh"], depth, shot, scene=scene)
+    made = wanted(depth, tmp_path, frames="4-5")
+    scratch = tmp_path / "out" / contract.SCRATCH
+    scratch.mkdir(parents=True)
+    descriptor = os.open(scratch / "lock", os.O_CREAT | os.O_RDWR)
+    assert own_files.lock(descriptor)
+    with pytest.raises(Problem, match="Another export is writing into"):
+        blender_files.write(depth, made, "ply_mesh", scene=scene, overwrite=True)
+    os.close(descriptor)
+    paths = blender_files.write(depth, made, "ply_mesh", scene=scene, overwrite=True)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [path.name for path in paths]
 
 
 def test_what_a_blender_that_was_killed_has_left_goes_after_a_day(depth, tmp_path):
