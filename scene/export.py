@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import bpy
+import numpy as np
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 from mathutils import Matrix
 
@@ -28,6 +29,7 @@ from .current_run import describe_bytes
 from .depth import Depth, distances, find_disparity_image
 from .disk_status import Seen
 from .distance_nodes import FIT_SWITCH
+from .mesh import evaluated_when_hidden
 from .output import root_folder
 from .plate import ask as ask_for_plate
 from .plate import plate_size
@@ -53,6 +55,8 @@ FORMATS = (
 )
 _MOST_DIGITS = 30
 """Of a range: more than Blender has frames, and few enough for every number."""
+_LOOKS = 25
+"""Frames of a shot at most at which what may be animated is looked at."""
 _DISTANCES = ("Near", "Far", "Near Limit", "Far Limit", FIT_SWITCH)
 
 
@@ -266,11 +270,13 @@ def wanted(
         up=None if chosen["up"] == "AUTO" else chosen["up"].lower(),
     )
     contract.validate(made)
-    given = (chosen["near"], chosen["far"]) if chosen["use_near_far"] else None
-    placements = (
-        _placement(depth, shot, frames, scene=scene, export=made, given=given)
-        for shot, frames in contract.shots_within(made, depth.sequence)
-    )
+    how = {"scene": scene, "format": kind, "given": (chosen["near"], chosen["far"]) if chosen["use_near_far"] else None}
+    follows = chosen["format"].lower() in (*contract.MESHES, *contract.FOGS)  # what Blender writes frame by frame
+    placements = []
+    for shot, frames in contract.shots_within(made, depth.sequence):
+        placements.append(_placement(depth, shot, frames if kind in contract.NEEDS_CAMERA else None, **how))
+        if not follows and _may_change(depth, shot, scene):
+            _require_constant(depth, shot, frames, **how)
     return contract.validate(replace(made, placements=tuple(placements)))
 
 
@@ -323,12 +329,13 @@ def known_size(item: bpy.types.PropertyGroup, values: dict[str, Any]) -> str | N
 def _placement(
     depth: Depth,
     shot: Shot,
-    frames: range,
+    frames: range | None,
     *,
     scene: bpy.types.Scene,
-    export: Export,
+    format: str,
     given: tuple[float, float] | None,
 ) -> Placement:
+    """As the scene has it now; the camera of a solve is read at each of the `frames`, where there are any."""
     depth.require_done(shot)
     suits, is_relative = distances(depth, shot), depth.quantity_of(shot) == "relative_disparity"
     chosen, fit = _built_distances(depth, shot, scene), depth.fit_of(shot)
@@ -338,7 +345,7 @@ def _placement(
     if fit is not None and chosen.get(FIT_SWITCH, True) and not (is_relative and given):
         line = fit.keys
     elif is_relative:
-        if given is None and not chosen and export.format in contract.NEEDS_DISTANCES:
+        if given is None and not chosen and format in contract.NEEDS_DISTANCES:
             raise Problem(
                 f"The depth of frames {shot.first_frame}-{shot.last_frame} of {depth.name} is relative, so it has no "
                 "distances of its own: set Near and Far here, or build a depth mesh and set them there."
@@ -349,8 +356,65 @@ def _placement(
         line = ((shot.first_frame, *contract.line_of(suits.p1, suits.p99, near=near, far=far)),)
         if given is not None:
             near_limit, far_limit = 0.5 * near, max(10.0 * far, suits.far_limit)
-    stand = _stand(depth, shot, scene, frames=frames if export.format in contract.NEEDS_CAMERA else None)
+    stand = _stand(depth, shot, scene, frames=frames)
     return Placement(first_frame=shot.first_frame, line=line, near_limit=near_limit, far_limit=far_limit, **stand)
+
+
+def _may_change(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> bool:
+    """Whether something may change over time that the distances and the place of a shot come from."""
+    rig, tree = camera.find_rig(depth, shot, scene), find_scene_tree(scene)
+    if rig is not None and (rig.parent is not None or len(rig.constraints) or _is_animated(rig, but=("scale",))):
+        return True
+    paths = {
+        nodes.modifier_input_path(modifier, name)
+        for thing in built(depth, shot, scene)
+        for modifier in thing.modifiers
+        if modifier.type == "NODES" and modifier.node_group is not None
+        for name in nodes.interface_identifiers(modifier.node_group).keys() & set(_DISTANCES)
+    }
+    things = built(depth, shot, scene)
+    return any(_is_animated(each, only=paths) for each in things) or (tree is not None and _is_animated(tree))
+
+
+def _is_animated(block: bpy.types.ID, *, only: Collection[str] | None = None, but: Collection[str] = ()) -> bool:
+    """Whether a datablock has keys, or drivers of properties other than Fathom drives itself."""
+    data = block.animation_data
+    if data is None:
+        return False
+    driven = {curve.data_path for curve in data.drivers} - set(but)
+    return data.action is not None or len(data.nla_tracks) > 0 or bool(driven if only is None else driven & set(only))
+
+
+def _require_constant(
+    depth: Depth, shot: Shot, frames: range, *, scene: bpy.types.Scene, format: str, **how: Any
+) -> None:
+    """Raise a `Problem` where distances or the place that an export has once for a shot change over its frames: those
+    at the playhead would pass for those of every frame.
+    """
+    used = {}
+    if format in contract.NEEDS_DISTANCES:
+        used |= {"line": "Near and Far", "near_limit": "Near Limit", "far_limit": "Far Limit"}
+    if format in contract.NEEDS_CAMERA:
+        used |= {"world": "place or rotation"}
+    if not used:
+        return
+    used |= {"scale": "Scale"}
+    before, subframe = scene.frame_current, scene.frame_subframe
+    try:
+        found = []
+        with evaluated_when_hidden(list(built(depth, shot, scene)), scene):
+            for at in np.unique(np.linspace(0, len(frames) - 1, _LOOKS).astype(int)):
+                scene.frame_set(frames[at] + depth.frame_offset)
+                found.append(_placement(depth, shot, None, scene=scene, format=format, **how))
+    finally:
+        scene.frame_set(before, subframe=subframe)
+    for name, label in used.items():
+        values = [np.asarray(getattr(each, name) or 0.0, float) for each in found]
+        if not all(np.allclose(values[0], each, rtol=1e-4, atol=1e-6) for each in values):
+            raise Problem(
+                f"The {label} of frames {shot.first_frame}-{shot.last_frame} of {depth.name} is animated, and this "
+                "export has one for the whole shot: remove the animation, or export the depth mesh, which follows it."
+            )
 
 
 def _built_distances(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> dict[str, float]:

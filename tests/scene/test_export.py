@@ -78,6 +78,49 @@ def test_near_and_far_of_relative_depth(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("what", "quantity", "formats", "words"),
+    [
+        ("Far", "relative_disparity", ("EXR", "PLY"), "Near and Far"),
+        ("Far Limit", "inverse_depth", ("EXR", "PLY"), "Far Limit"),
+        ("scale", "inverse_depth", ("EXR", "PLY", "CHAN", "USD", "ALEMBIC"), "Scale"),
+        ("place", "inverse_depth", ("PLY", "CHAN", "USD", "ALEMBIC"), "place or rotation"),
+        ("parent", "inverse_depth", ("PLY", "CHAN", "USD", "ALEMBIC"), "place or rotation"),
+    ],
+)
+def test_what_is_animated_is_not_exported_as_at_the_playhead(tmp_path, what, quantity, formats, words):
+    scene = bpy.context.scene
+    depth = depth_module.load(depth_maker.make(tmp_path / "a", camera=filmed, quantity=quantity), frame_offset=100)
+    shot = depth.sequence.shots[0]
+    build(["mesh"], depth, shot, scene=scene)
+    mesh = next(thing for thing in bpy.data.objects if thing.get("fathom_kind") == "mesh")
+    moved = rig = find_rig(depth, shot, scene)
+    if what == "parent":
+        moved = rig.parent = bpy.data.objects.new("Car", None)
+        scene.collection.objects.link(moved)
+    every = ("EXR", "PNG", "PLY", "CHAN", "USD", "ALEMBIC", "USD_MESH")
+    for kind in every:
+        wanted(depth, tmp_path, format=kind)
+    if what in ("Far", "Far Limit"):
+        nodes.set_keys(mesh, nodes.modifier_input_path(mesh.modifiers[0], what), [(101, 10.0), (105, 50.0)])
+    elif what == "scale":
+        nodes.set_keys(rig, f'["{SCALE}"]', [(101, 1.0), (105, 5.0)])
+    else:
+        moved.keyframe_insert("location", frame=101)
+        moved.location.x = 3.0
+        moved.keyframe_insert("location", frame=105)
+    mesh.hide_viewport = what == "Far Limit"
+    scene.frame_set(103)
+    for kind in every:
+        if kind in formats:
+            with pytest.raises(Problem, match=f"The {words} of frames 1-5 of plate is animated"):
+                wanted(depth, tmp_path, format=kind)
+        else:
+            wanted(depth, tmp_path, format=kind)
+    wanted(depth, tmp_path, frames="3", format=formats[0])
+    assert scene.frame_current == 103
+
+
+@pytest.mark.parametrize(
     ("values", "error", "words"),
     [
         ({"frames": "x"}, JobError, "Frames are a range"),
