@@ -5,7 +5,7 @@ import bpy
 from ..inference.contract.depth_sequence import Shot
 from ..inference.contract.untrusted import readable
 from ..scene import depth as depth_module
-from ..scene import depth_list, lookup, places
+from ..scene import depth_list, lookup, places, plate
 from ..scene.depth import Depth
 from ..scene.problems import PROBLEMS
 from ..scene.wording import shown
@@ -65,6 +65,9 @@ class OnDepth:
             more = f" and {len(built) - _MOST_NAMED} more" if len(built) > _MOST_NAMED else ""
             self.report({"INFO"}, readable(f"{self.done} {', '.join(built[:_MOST_NAMED])}{more}"))
             self.complete(context, depth)
+            other = plate.of_other_files(depth)
+            if other is not None:
+                self.warn_once(other)
         return {"FINISHED"}
 
     def warn_once(self, sentence: str) -> None:

@@ -101,7 +101,11 @@ class FATHOM_OT_check_files(OnEntry, bpy.types.Operator):
             plate.require_plate(depth)
         finally:
             missing_files.forget()
-        self.report({"INFO"}, f"The depth of {depth.name} and its plate are there")
+        other = plate.of_other_files(depth)
+        if other is not None:
+            self.report({"WARNING"}, readable(other))
+        else:
+            self.report({"INFO"}, f"The depth of {depth.name} and its plate are there")
         return {"FINISHED"}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import bpy
 
-from ..inference.contract import exit_codes, exr_windows, numbering
+from ..inference.contract import depth_sequence, exit_codes, exr_windows, numbering
 from ..inference.contract.depth_sequence import is_foreign
 from ..inference.contract.job import Source
 from ..inference.contract.untrusted import is_file, is_folder
@@ -51,6 +51,11 @@ def may_look(depth: Depth) -> bool:
 def ask(depth: Depth) -> None:
     """The artist asked for something that shows the plate."""
     places.ask(depth.source.path)
+
+
+def of_other_files(depth: Depth) -> str | None:
+    """That the depth is not of the plate's files as they are now; None where it is, or they may not be looked at."""
+    return depth_sequence.other_plate(depth.sequence, depth.source) if may_look(depth) else None
 
 
 def require_plate(depth: Depth) -> Path:

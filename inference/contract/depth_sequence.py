@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, Literal
 
-from . import numbering, own_files, records
+from . import numbering, own_files, plate_files, records
 from .camera import Camera, Pixels
 from .job import LONGEST_CUTS, Seed, Source
 from .numbering import Frame
@@ -319,6 +319,32 @@ def unfinished_plate(folder: str | Path) -> str | None:
 def plate_file(source: Source) -> str:
     """The movie, or the sequence's first file."""
     return str(Path(source.path) / source.files[0]) if source.files else source.path
+
+
+def frames_read(sequence: DepthSequence) -> tuple[int, int]:
+    """The frames whose plate files a depth sequence records: of a refined one, those that have depth."""
+    shots = sequence.done_shots
+    if sequence.refinement and shots:
+        return shots[0].first_frame, shots[-1].last_frame
+    return sequence.first_frame, sequence.last_frame
+
+
+def other_plate(sequence: DepthSequence, source: Source) -> str | None:
+    """That depth is not of the plate as it is now; None where it is, or nobody knows.
+
+    A plate that was copied elsewhere may have times of its own, and is another where its size is.
+    """
+    made, plate = sequence.plate_files, plate_file(source)
+    now = plate_files.look(source, *frames_read(sequence)) if made is not None else None
+    if made is None or now is None:
+        return None
+    is_there = os.path.realpath(plate) == os.path.realpath(plate_file(sequence.source))
+    if not (made.are_others(now) if is_there else made.size != now.size):
+        return None
+    return (
+        f"{plate} is not the file that the depth was estimated from, or has changed since: if it shows anything else, "
+        "estimate its depth again."
+    )
 
 
 def unfinished_progress(folder: str | Path) -> float:

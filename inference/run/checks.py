@@ -134,32 +134,10 @@ def input_sequences(info: EstimatorInfo, parameters: dict[str, Any], folder: Pat
 
 
 def warn_of_other_plate(sequence: DepthSequence, source: Source, emit: Callable[[events.Event], None]) -> None:
-    """Warn before the work if depth is not of the plate as it is now.
-
-    A plate that was copied elsewhere may have times of its own, and is another where its size is.
-    """
-    made = sequence.plate_files
-    now = plate_files.look(source, *_frames_read(sequence))
-    if made is None or now is None:
-        return
-    is_there = os.path.realpath(depth_sequence.plate_file(source)) == os.path.realpath(
-        depth_sequence.plate_file(sequence.source)
-    )
-    if made.are_others(now) if is_there else made.size != now.size:
-        emit(
-            events.Warning(
-                message=f"{depth_sequence.plate_file(source)} is not the file that the depth was estimated from, or "
-                "has changed since: if it shows anything else, estimate its depth again."
-            )
-        )
-
-
-def _frames_read(sequence: DepthSequence) -> tuple[int, int]:
-    """The frames whose plate files a depth sequence records: of a refined one, those that have depth."""
-    shots = sequence.done_shots
-    if sequence.refinement and shots:
-        return shots[0].first_frame, shots[-1].last_frame
-    return sequence.first_frame, sequence.last_frame
+    """Warn before the work if depth is not of the plate as it is now."""
+    other = depth_sequence.other_plate(sequence, source)
+    if other is not None:
+        emit(events.Warning(message=other))
 
 
 def warn_of_other_clip(named: str, source: Source, emit: Callable[[events.Event], None]) -> None:
@@ -170,7 +148,7 @@ def warn_of_other_clip(named: str, source: Source, emit: Callable[[events.Event]
     sequence = depth_sequence.load(named)
     theirs, made = sequence.source, sequence.plate_files
     plate, other = (Path(os.path.abspath(depth_sequence.plate_file(each))) for each in (source, theirs))  # noqa: PTH100
-    now = plate_files.look(source, *_frames_read(sequence)) if plate == other else None
+    now = plate_files.look(source, *depth_sequence.frames_read(sequence)) if plate == other else None
     what = None
     if made is not None and made.are_others(now):
         what = "was estimated before the clip changed: estimate it again"

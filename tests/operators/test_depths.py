@@ -1,10 +1,13 @@
 """The scene's list of depths."""
 
 import shutil
+from dataclasses import replace
 
 import bpy
 import depth_maker
+import numpy as np
 import pytest
+from bl_ext.dev.fathom.inference.contract import depth_sequence, plate_files
 from bl_ext.dev.fathom.scene import depth_list
 
 pytestmark = pytest.mark.usefixtures("empty_file")
@@ -35,6 +38,24 @@ def test_another_folder_chosen_in_the_list_is_what_is_built(tmp_path):
     listed()[0].folder = ""
     with pytest.raises(RuntimeError, match=r"has no folder: choose the one with its depth\.json"):
         bpy.ops.fathom.build_camera(focal_length=30.0)
+
+
+def test_a_plate_that_changed_since_is_said(tmp_path, capfd):
+    folder = depth_maker.make(tmp_path / "a")
+    made = depth_sequence.load(folder)
+    depth_sequence.save(replace(made, plate_files=plate_files.look(made.source, 1, 5)), folder)
+    bpy.ops.fathom.load_depth(directory=str(folder))
+
+    def said():
+        capfd.readouterr()
+        bpy.ops.fathom.build_camera(focal_length=30.0)
+        bpy.ops.fathom.check_files()
+        return "".join(capfd.readouterr()).count("is not the file that the depth was estimated from, or has changed")
+
+    assert said() == 0
+    for frame in range(1, 6):  # a new version under the old names
+        depth_maker.write_png(tmp_path / "a" / "plate" / f"plate.{frame:04d}.png", np.zeros((32, 48, 3), np.uint8))
+    assert said() == 2
 
 
 def test_shots_are_counted(tmp_path):
