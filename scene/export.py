@@ -272,6 +272,8 @@ def wanted(
     contract.validate(made)
     how = {"scene": scene, "format": kind, "given": (chosen["near"], chosen["far"]) if chosen["use_near_far"] else None}
     follows = chosen["format"].lower() in (*contract.MESHES, *contract.FOGS)  # what Blender writes frame by frame
+    if not follows:
+        _require_own(depth, scene, kind)
     placements = []
     for shot, frames in contract.shots_within(made, depth.sequence):
         placements.append(_placement(depth, shot, frames if kind in contract.NEEDS_CAMERA else None, **how))
@@ -358,6 +360,26 @@ def _placement(
             near_limit, far_limit = 0.5 * near, max(10.0 * far, suits.far_limit)
     stand = _stand(depth, shot, scene, frames=frames)
     return Placement(first_frame=shot.first_frame, line=line, near_limit=near_limit, far_limit=far_limit, **stand)
+
+
+def _require_own(depth: Depth, scene: bpy.types.Scene, format: str) -> None:
+    """Raise a `Problem` where what was built of a depth came into the scene from another file, and nothing was here.
+
+    Its rig may be moved and scaled, and the export would be as if nothing stood in the scene.
+    """
+    if format not in (*contract.NEEDS_DISTANCES, *contract.NEEDS_CAMERA) or any(
+        camera.find_rig(depth, shot, scene) for shot in depth.done_shots
+    ):
+        return
+    for thing in scene.objects:
+        image = thing.get(tags.DEPTH)
+        if not isinstance(image, bpy.types.Image) or image.library is None:
+            continue
+        if tags.text(thing, tags.KIND) and tags.text(image, tags.JOB) == depth.sequence.fingerprint:
+            raise Problem(
+                f"{thing.name}, which stands in this scene, was built of {depth.name} in {image.library.filepath}, and "
+                "an export does not follow what is linked: export from that file, or build the depth here too."
+            )
 
 
 def _may_change(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> bool:

@@ -162,10 +162,16 @@ def is_in(thing: bpy.types.Object, scene: bpy.types.Scene) -> bool:
     """Whether an object lies in a scene."""
     book = _state["book"]
     if book is None:
-        return scene.objects.get(thing.name) == thing
+        return _has(scene.objects, thing)
     if scene not in book.members:
         book.members[scene] = set(scene.objects)
     return thing in book.members[scene]
+
+
+def _has(objects: Any, thing: bpy.types.Object) -> bool:
+    """Whether some objects have one among them; one that is linked from a library may bear its name."""
+    named = objects.get(thing.name)
+    return named == thing or (named is not None and any(each == thing for each in objects))
 
 
 def scenes_of(thing: bpy.types.Object) -> list[bpy.types.Scene]:
@@ -177,7 +183,7 @@ def collections_of(thing: bpy.types.Object) -> list[bpy.types.Collection]:
     """The collections that an object is linked to, those of scenes among them."""
     book = _state["book"]
     if book is None:
-        return [each for each in _collections() if each.objects.get(thing.name) == thing]
+        return [each for each in _collections() if _has(each.objects, thing)]
     if book.places is None:
         book.places = defaultdict(list)
         for collection in _collections():

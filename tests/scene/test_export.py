@@ -77,6 +77,32 @@ def test_near_and_far_of_relative_depth(tmp_path):
     assert 1 / (slope * shot.range.p99 + shift) == pytest.approx(3)
 
 
+@pytest.mark.parametrize("overridden", [False, True])
+def test_what_is_linked_is_not_exported_as_if_nothing_stood_there(tmp_path, overridden):
+    folder = depth_maker.make(tmp_path / "a", camera=filmed)
+    depth = depth_module.load(folder)
+    build(["mesh"], depth, depth.done_shots[0], scene=bpy.context.scene)
+    built = bpy.data.collections.new("Set")
+    for thing in bpy.context.scene.objects:
+        built.objects.link(thing)
+    bpy.data.libraries.write(str(tmp_path / "set.blend"), {built})
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    scene = bpy.context.scene
+    with bpy.data.libraries.load(str(tmp_path / "set.blend"), link=True) as (_, wanted_of):
+        wanted_of.collections = ["Set"]
+    (linked,) = wanted_of.collections
+    scene.collection.children.link(linked)
+    if overridden:
+        linked.override_hierarchy_create(scene, bpy.context.view_layer)
+        scene.collection.children.unlink(linked)
+    for kind in ("EXR", "PLY", "CHAN", "USD"):
+        with pytest.raises(Problem, match=r"was built of plate in .*set\.blend"):
+            wanted(depth, tmp_path, format=kind)
+    wanted(depth, tmp_path, format="PNG")
+    build(["mesh"], depth, depth.done_shots[0], scene=scene)
+    wanted(depth, tmp_path, format="EXR")
+
+
 @pytest.mark.parametrize(
     ("what", "quantity", "formats", "words"),
     [
