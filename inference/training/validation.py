@@ -16,10 +16,9 @@ from ..evaluation.suites import run
 from ..evaluation.suites.suite import FLAT, Contender, DataSet, Suite, SuiteError
 from ..video_diffusion import loading
 from .data import Set
-from .output import ESTIMATES
+from .output import ESTIMATES, MODEL
 
 MEASURES = ("absolute_relative", "delta1")
-_MODEL = "model"
 _TRAINED = "trained"
 _OF_ESTIMATE = {"depthcrafter": "steps"}
 """The parameter of an estimator that is the number of its denoising steps; StereoDiff takes one."""
@@ -45,7 +44,7 @@ def measured(
     Failure
         USAGE: a set cannot be read; FAILED: a clip cannot be estimated or measured.
     """
-    own: dict[str, Any] = {"weights": str(work / _MODEL), "device": device}
+    own: dict[str, Any] = {"weights": str(work / MODEL), "device": device}
     if network in _OF_ESTIMATE:
         own[_OF_ESTIMATE[network]] = steps
     suite = Suite(
