@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from ...common.failures import ClipError, Failure, unwritable
 from ...common.files import make_folder
-from ...contract import depth_sequence, events, exit_codes
-from ...contract.depth_sequence import DepthSequence, DepthSequenceError
+from ...contract import depth_sequence, events, exit_codes, packages, plate_files
+from ...contract.depth_sequence import DepthSequence, DepthSequenceError, Weights
 from ...contract.hints import as_options
 from ...contract.job import Job
 from ...contract.numbering import frame_numbers
@@ -35,11 +35,12 @@ Emit = Callable[[events.Event], None]
 
 @dataclass(frozen=True, kw_only=True)
 class _Run:
-    """The context of a suite's estimates."""
+    """The context of a suite's estimates; `weights` are those that each estimator has now."""
 
     suite: Suite
     emit: Emit
     cancelled: Callable[[], bool]
+    weights: Mapping[str, tuple[Weights, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,10 +74,12 @@ def run(
         An estimator has a missing requirement (weights, packages), or no such parameter.
     Cancelled
     """
-    for contender in suite.estimators:
-        if contender.estimator:
-            automatic.choose(contender.estimator, contender.parameters).require()
-    task = _Run(suite=suite, emit=emit, cancelled=cancelled)
+    weights = {
+        each.name: automatic.choose(each.estimator, each.parameters).require()
+        for each in suite.estimators
+        if each.estimator
+    }
+    task = _Run(suite=suite, emit=emit, cancelled=cancelled, weights=weights)
     measured = []
     clips = [clip for each in suite.sets for clip in _clips(suite, each, log)]
     for contender in suite.estimators:  # the outer loop, so that an estimator's networks are read once
@@ -199,8 +202,20 @@ def _estimated(task: _Run, contender: Contender, clip: _Clip, number: int) -> tu
     )
     try:
         kept = depth_sequence.load(folder)
-        if kept.fingerprint == job.fingerprint():
+        if _is_current(kept, job, task.weights[contender.name]):
             return folder, kept
     except DepthSequenceError:
         pass  # missing or incomplete: the job resumes
     return folder, estimate(job, emit=task.emit, cancelled=task.cancelled, overwrite=True)
+
+
+def _is_current(kept: DepthSequence, job: Job, weights: tuple[Weights, ...]) -> bool:
+    """Whether an earlier run's estimate is what this run would make: of the same job, which names trained weights and
+    other depth by their folders alone, with what these have now, and by the same Fathom.
+    """
+    if (kept.fingerprint, kept.versions.get("fathom")) != (job.fingerprint(), packages.fathom_version()):
+        return False
+    colors = plate_files.color_config(job.source.ocio_config)
+    now = plate_files.look_at(plate_files.beside(job.mattes, job.parameters), colors=colors)
+    is_other = now is not None and (kept.other_files is None or kept.other_files.are_others(now))
+    return kept.weights == weights and not is_other

@@ -244,3 +244,28 @@ def test_a_clip_whose_images_have_changed_is_estimated_again(worker, benchmark):
     assert "far has changed" not in done.stderr
     same = {path.parent.name: path.read_bytes() == held for path, held in before.items()}
     assert len(before) == 4 and same == {"near": False, "far": True}
+
+
+def test_an_estimate_from_other_depth_than_there_is_now_is_made_again(worker, benchmark):
+    """A job names the folder alone, also of trained weights, which a training goes on writing."""
+    suite = write_suite(benchmark)
+    suite.write_text(suite.read_text().replace("truth: truth", "truth: truth, only: [near]"))
+    assert worker("evaluate", "--suite", suite).returncode == 0
+    work = benchmark / "suite-work"
+    given, images = work / "estimates" / "means" / "run0" / "ours" / "near", work / "clips" / "ours" / "near" / "rgb"
+    parameters = f"{{stage: '1', stage1_from: '{given}'}}"
+    suite.write_text(
+        "sets: [{name: ours, truth: truth, only: [near]}]\n"
+        f"estimators: [{{name: staged, estimator: staged, parameters: {parameters}}}]\n"
+    )
+    made = work / "estimates" / "staged" / "run0" / "ours" / "near" / "disparity.0002.exr"
+    found = []
+    for seed in (None, None, "5"):
+        if seed:
+            options = ("--estimator", "running_mean", "--parameter", "refused=-2", "--seed", seed, "--overwrite")
+            assert worker("estimate", images, "--output", given, *options).returncode == 0
+        done = worker("evaluate", "--suite", suite)
+        assert done.returncode == 0, done.stderr
+        found.append((made.stat().st_mtime_ns, made.read_bytes()))
+    assert found[0] == found[1], "the same is not made twice"
+    assert found[1][1] != found[2][1]
