@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from .source import Plate
 _DRAFTS = ".fathom-matte-"
 """Beginning of the name of the folder that mattes are rendered into until all are: Blender counts by its own frames,
 and writes through links."""
+_NAME = re.compile(r"matte\.-?[0-9]{4,}\.png", re.ASCII)
 
 
 def name_of(frame: int) -> str:
@@ -30,17 +32,20 @@ def name_of(frame: int) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class _Owner:
-    """Whose mattes a folder is for: the movie, or the folder of the image sequence."""
+    """Whose mattes a folder is for: the movie, or the folder of the image sequence; the mask, and the file it is in."""
 
     plate: FilePath
+    mask: str = ""
+    blend: FilePath = ""
 
 
 def own_folder(parent: Path, mask: bpy.types.Mask, plate: Plate) -> Path:
     """The folder for a mask's mattes of a plate, in that of its clip, where a file beside it says whose it is.
 
-    Clips of one name share that, and masks of different files have one name as a rule. Problem where nothing can be
-    written.
+    Clips of one name share that, and masks of different files have one name as a rule, whose folders would be one.
+    Problem where nothing can be written.
     """
+    own = _Owner(plate=plate.source.path, mask=mask.name, blend=bpy.data.filepath)
     for number in itertools.count(1):
         name = f"mattes {mask.name}" if number == 1 else f"mattes {number} {mask.name}"
         folder = parent / clip_folder(name)
@@ -48,8 +53,8 @@ def own_folder(parent: Path, mask: bpy.types.Mask, plate: Plate) -> Path:
         try:
             if not os.path.lexists(note):  # another Blender may write it in this moment: the first stays
                 parent.mkdir(parents=True, exist_ok=True)
-                own_files.save_text(note, records.dumps(_Owner(plate=plate.source.path)) + "\n", keep=True)
-            if records.load(_Owner, note, strict=False).plate == plate.source.path:
+                own_files.save_text(note, records.dumps(own) + "\n", keep=True)
+            if records.load(_Owner, note, strict=False) == own:
                 return folder
         except RecordError:
             continue
@@ -64,7 +69,8 @@ def rasterize(mask: bpy.types.Mask, plate: Plate, folder: Path) -> Path:
     """Write a matte for each frame of a plate into a folder, white inside the mask, under the clip's frame numbers.
 
     The mask is taken at the scene's frames, as editors show it; before its first frame and after its last it is as at
-    those. Mattes of an earlier call are replaced once all are rendered; nothing is written through a link.
+    those. Mattes of an earlier call go once all are rendered, also those of other frames: the mask may have changed
+    since. Nothing is written through a link.
 
     Raises
     ------
@@ -103,6 +109,8 @@ def rasterize(mask: bpy.types.Mask, plate: Plate, folder: Path) -> Path:
             whole_files.require(path)
             if target.is_dir() and not target.is_symlink():
                 raise own_files.PathConflict(target, "is a folder")
+        for earlier in [each for each in folder.iterdir() if _NAME.fullmatch(each.name) and own_files.is_file(each)]:
+            own_files.remove(earlier)  # all before the first comes: if this breaks off, those of two masks look like one
         for path, target in zip(rendered, targets):
             own_files.replace(path, target)
     except (OSError, RuntimeError) as error:

@@ -71,6 +71,38 @@ def test_earlier_mattes_stay_where_not_all_can_be_replaced(empty_file, tmp_path,
     assert all((folder / name).read_bytes() == before[name] for name in list(before) if "0007" not in name)
 
 
+def test_no_folder_has_mattes_of_two_masks(empty_file, tmp_path, monkeypatch):
+    """As where a part of the clip is tried with an edited mask, or Blender ends while mattes are replaced."""
+    folder, mask = tmp_path / "mattes", box(0.25, 0.5)
+    mask_images.rasterize(mask, plate(), folder)
+    (folder / "roto.0005.png").write_bytes(b"of somebody")
+    earlier = {path.read_bytes() for path in folder.iterdir()}
+    replace_file = mask_images.own_files.replace
+
+    def ended(path, target):
+        if target.name == "matte.0006.png":
+            raise OSError("ended")
+        replace_file(path, target)
+
+    monkeypatch.setattr(mask_images.own_files, "replace", ended)
+    with pytest.raises(Problem):
+        mask_images.rasterize(box(0, 0.1), plate(), folder)
+    monkeypatch.undo()
+    left = [path for path in folder.iterdir() if path.name.startswith("matte")]
+    assert [path.name for path in left] == ["matte.0005.png"] and left[0].read_bytes() not in earlier
+    mask_images.rasterize(mask, plate(), folder)
+    mask_images.rasterize(box(0, 0.1), replace(plate(), last_frame=6), folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["matte.0005.png", "matte.0006.png", "roto.0005.png"]
+
+
+def test_masks_whose_folders_would_be_one_have_their_own(empty_file, tmp_path):
+    made = [mask_images.own_folder(tmp_path, bpy.data.masks.new(name), plate()) for name in ("a:b", "a_b")]
+    assert [folder.name for folder in made] == ["mattes a_b", "mattes 2 a_b"]
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "other.blend"))
+    assert mask_images.own_folder(tmp_path, bpy.data.masks["a:b"], plate()).name == "mattes 3 a_b"
+    assert mask_images.own_folder(tmp_path, bpy.data.masks["a:b"], plate()).name == "mattes 3 a_b"
+
+
 def test_one_press_makes_mattes_beside_the_depth(empty_file, tmp_path):
     image = tmp_path / "street.0001.png"
     depth_maker.write_png(image, depth_maker.smooth_image(1, 64, 48))
