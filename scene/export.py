@@ -340,7 +340,7 @@ def _placement(
     """As the scene has it now; the camera of a solve is read at each of the `frames`, where there are any."""
     depth.require_done(shot)
     suits, is_relative = distances(depth, shot), depth.quantity_of(shot) == "relative_disparity"
-    chosen, fit = _built_distances(depth, shot, scene), depth.fit_of(shot)
+    chosen, fit = _built_distances(depth, shot, scene, format=format), depth.fit_of(shot)
     far_limit = chosen.get("Far Limit", suits.far_limit)
     near_limit = chosen.get("Near Limit", suits.near_limit) if is_relative else 0.0
     line: tuple[tuple[int, float, float], ...] = ((shot.first_frame, 1.0, 0.0),)
@@ -358,7 +358,7 @@ def _placement(
         line = ((shot.first_frame, *contract.line_of(suits.p1, suits.p99, near=near, far=far)),)
         if given is not None:
             near_limit, far_limit = 0.5 * near, max(10.0 * far, suits.far_limit)
-    stand = _stand(depth, shot, scene, frames=frames)
+    stand = _stand(depth, shot, scene, frames=frames, scale=chosen.get("Scale", 1.0))
     return Placement(first_frame=shot.first_frame, line=line, near_limit=near_limit, far_limit=far_limit, **stand)
 
 
@@ -439,8 +439,11 @@ def _require_constant(
             )
 
 
-def _built_distances(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> dict[str, float]:
-    """Near, Far and the limits of what is built from a shot in a scene: its mesh, its fog or its compositing; or {}."""
+def _built_distances(depth: Depth, shot: Shot, scene: bpy.types.Scene, *, format: str) -> dict[str, float]:
+    """Near, Far and the limits of what is built from a shot in a scene: its mesh, its fog or its compositing; or {}.
+
+    Of compositing without a rig also its Scale. Problem where nodes of the artist's feed what the format has.
+    """
     for thing in built(depth, shot, scene):
         for modifier in thing.modifiers:
             group = modifier.node_group if modifier.type == "NODES" else None
@@ -451,7 +454,15 @@ def _built_distances(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> dict[s
     node = Setup(scene, tree, depth, shot).find(COMPOSITOR_DEPTH) if tree is not None else None
     if node is None:
         return {}
-    return {socket.name: float(socket.default_value) for socket in node.inputs if socket.name in _DISTANCES}
+    names = _DISTANCES if camera.find_rig(depth, shot, scene) is not None else (*_DISTANCES, "Scale")
+    sockets = [socket for socket in node.inputs if socket.name in names]
+    linked = [socket.name for socket in sockets if socket.is_linked and format in contract.NEEDS_DISTANCES]
+    if linked:
+        raise Problem(
+            f"{', '.join(linked)} of the node {node.name} {'is' if len(linked) == 1 else 'are'} fed by other nodes in "
+            "the compositor, whose values an export does not know: take the links away and enter the values there."
+        )
+    return {socket.name: float(socket.default_value) for socket in sockets}
 
 
 def built(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> Iterator[bpy.types.Object]:
@@ -462,12 +473,12 @@ def built(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> Iterator[bpy.type
         yield from (thing for thing in things if lookup.is_in(thing, scene))
 
 
-def _stand(depth: Depth, shot: Shot, scene: bpy.types.Scene, *, frames: range | None) -> dict[str, Any]:
+def _stand(depth: Depth, shot: Shot, scene: bpy.types.Scene, *, frames: range | None, scale: float) -> dict[str, Any]:
     """How large a shot's distances are in the scene, and where its camera stands, as values of a `Placement`.
 
     That is where its mesh and fog hang: under the camera of the scene that follows the solve which the depth is of, or
-    under Fathom's own and its rig; where nothing is built, where it would be. The camera of a solve is read at
-    each of the `frames`, where there are any.
+    under Fathom's own and its rig; where nothing is built, where it would be, by the `scale` that compositing has. The
+    camera of a solve is read at each of the `frames`, where there are any.
     """
     scene.view_layers[0].update()  # what a script has just moved stands where it is
     own = camera.find_camera(depth, shot, scene)
@@ -475,14 +486,14 @@ def _stand(depth: Depth, shot: Shot, scene: bpy.types.Scene, *, frames: range | 
     if own is None or (parents and own not in parents):
         stands, clip = standing.find(depth, shot, scene), standing.clip_of(depth, shot)
         if stands is not None:
-            scale = stands.size * standing.world_scale(stands.camera)
+            size = stands.size * standing.world_scale(stands.camera)
             read = (lambda plate: solved_camera.of_scene_camera(stands.camera, scene, plate)) if frames else None
             lens = standing.lens_of(depth, shot, stands.camera)
-            return {"scale": scale, "path_scale": 1.0 / scale, "camera": _filmed(depth, frames, read, lens)}
+            return {"scale": size, "path_scale": 1.0 / size, "camera": _filmed(depth, frames, read, lens)}
         if clip is not None:
             read = (lambda plate: solved_camera.of_clip(clip, plate)) if frames else None
             return {"camera": _filmed(depth, frames, read, solved_camera.lens_of_clip(clip))}
-    world, scale = _rig(depth, shot, scene)
+    world, scale = _rig(depth, shot, scene, otherwise=scale)
     return {
         "scale": scale,
         "path_scale": camera.path_unit(depth, shot),
@@ -513,9 +524,11 @@ def _filmed(
     return replace(found.camera, distortion=bent[0], distortion_model=bent[1])
 
 
-def _rig(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> tuple[Matrix, float]:
-    """Where the rig of a shot stands, a rotation and a translation, and its scale."""
+def _rig(depth: Depth, shot: Shot, scene: bpy.types.Scene, *, otherwise: float) -> tuple[Matrix, float]:
+    """Where the rig of a shot stands, a rotation and a translation, and its scale; `otherwise` : where there is none."""
     rig = camera.find_rig(depth, shot, scene)
+    if rig is None and otherwise != 1.0:
+        return Matrix.Identity(4), otherwise
     if rig is None:
         is_metric = depth.sequence.unit == "metres" and scene.unit_settings.system != "NONE"
         return Matrix.Identity(4), 1.0 / scene.unit_settings.scale_length if is_metric else 1.0

@@ -16,6 +16,9 @@ from bl_ext.dev.fathom.scene import blender_files, export, nodes
 from bl_ext.dev.fathom.scene import depth as depth_module
 from bl_ext.dev.fathom.scene.build import build
 from bl_ext.dev.fathom.scene.camera import SCALE, find_camera, find_rig
+from bl_ext.dev.fathom.scene.compositing.compositor_nodes import find_scene_tree
+from bl_ext.dev.fathom.scene.compositing.depth_group import KIND as COMPOSITOR_DEPTH
+from bl_ext.dev.fathom.scene.compositing.tree import Setup
 from bl_ext.dev.fathom.scene.problems import Problem
 from geometry_tools import vertices
 from mathutils import Matrix
@@ -75,6 +78,26 @@ def test_near_and_far_of_relative_depth(tmp_path):
     nodes.set_modifier_input(mesh.modifiers[0], "Near", 3.0)
     slope, shift = wanted(depth, tmp_path, format="EXR").placements[0].line[0][1:]
     assert 1 / (slope * shot.range.p99 + shift) == pytest.approx(3)
+
+
+def test_distances_of_compositing_alone(tmp_path):
+    """Its Scale as well; what other nodes feed is not what its sockets show."""
+    scene = bpy.context.scene
+    depth = depth_module.load(depth_maker.make(tmp_path / "a", quantity="relative_disparity", camera=filmed))
+    bpy.ops.fathom.load_depth(directory=str(depth.folder))
+    bpy.ops.fathom.add_compositing_fog()
+    nodes_of = find_scene_tree(scene)
+    node = Setup(scene, nodes_of, depth, depth.done_shots[0]).find(COMPOSITOR_DEPTH)
+    before = wanted(depth, tmp_path, format="EXR").placements[0]
+    node.inputs["Scale"].default_value = 10.0
+    assert wanted(depth, tmp_path, format="EXR").placements[0] == replace(before, scale=10.0)
+    value = nodes_of.nodes.new("ShaderNodeValue" if bpy.app.version >= (5, 0, 0) else "CompositorNodeValue")
+    nodes_of.links.new(value.outputs[0], node.inputs["Far"])
+    with pytest.raises(Problem, match=r"^Far of the node .* is fed by other nodes in the compositor"):
+        wanted(depth, tmp_path, format="EXR")
+    wanted(depth, tmp_path, format="PNG")
+    build(["mesh"], depth, depth.done_shots[0], scene=scene)
+    assert wanted(depth, tmp_path, format="EXR").placements[0].scale == 1, "the rig's and the mesh's"
 
 
 @pytest.mark.parametrize("overridden", [False, True])
