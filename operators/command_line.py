@@ -329,8 +329,11 @@ def _export(options: argparse.Namespace) -> None:
         farthest=options.farthest,
         in_camera=options.space == "camera",
     )
+    earlier = blender_files.earlier_beside(depth, wanted, options.format)
     for path in blender_files.write(depth, wanted, options.format, scene=scene, overwrite=options.overwrite, grid=grid):
         print(path)
+    if earlier is not None:
+        print(f"Warning: {earlier}", file=sys.stderr)
 
 
 def _parameter(text: str) -> tuple[str, Any]:

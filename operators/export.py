@@ -48,8 +48,11 @@ class FATHOM_OT_export_depth(Follows, bpy.types.Operator):
         kind = values["format"].lower()
         if kind in contract.BLENDERS:
             how = {"scene": scene, "overwrite": values["overwrite"], "grid": fog_grid.grid_of(values)}
+            earlier = blender_files.earlier_beside(depth, wanted, kind)
             paths = blender_files.write(depth, wanted, kind, **how)
             self.report({"INFO"}, readable(f"Wrote {', '.join(path.name for path in paths[:8])} to {wanted.output}"))
+            if earlier is not None:
+                self.report({"WARNING"}, earlier)
             return None
         export.ask(depth)
         steps = export.steps(wanted, overwrite=values["overwrite"])

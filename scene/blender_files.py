@@ -7,6 +7,7 @@ into a scene of its own, keyed there at each frame as the artist's scene shows i
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ import bpy
 from mathutils import Matrix
 
 from ..inference.contract import export as contract
-from ..inference.contract import leftovers, own_files
+from ..inference.contract import leftovers, numbering, own_files
 from ..inference.contract.depth_sequence import Shot
 from ..inference.contract.export import Export
 from . import camera, nodes, whole_files
@@ -51,6 +52,21 @@ def write(
         return write_fogs(depth, export, scene=scene, overwrite=overwrite, grid=grid)
     how = write_meshes if kind in contract.MESHES else write_cameras
     return how(depth, export, kind, scene=scene, overwrite=overwrite)
+
+
+def earlier_beside(depth: Depth, export: Export, kind: str) -> str | None:
+    """What `contract.earlier_stay` says of an export that is to replace a longer one; None where it does not."""
+    if kind not in ("ply_mesh", *contract.FOGS):
+        return None
+    stem, _, suffix = contract.file_name(kind, depth.sequence).rpartition(".")
+    named = re.compile(rf"{re.escape(stem)}\.(-?[0-9]+)\.{suffix}", re.ASCII)
+    try:
+        found = [named.fullmatch(path.name) for path in Path(export.output).iterdir()]
+    except OSError:
+        return None
+    there = {int(match[1]) for match in found if match}
+    own = {frame for _, frames in contract.shots_within(export, depth.sequence) for frame in frames}
+    return contract.earlier_stay(numbering.spans(sorted(there - own))) if there - own and there & own else None
 
 
 def write_cameras(

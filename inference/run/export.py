@@ -538,13 +538,10 @@ class _Work:
             self._emit(events.Warning(message=f"Frames {frames} have no depth and {what}."))
 
     def _warn_of_others(self) -> None:
-        """Say which frames beside these are of an earlier export: a program that reads the sequence takes them too."""
+        """Say which frames beside these are of an earlier export."""
         if self._files.strange:
             frames = ", ".join(f"{a}-{b}" if b > a else f"{a}" for a, b in spans(self._files.strange))
-            text = (
-                f"Frames {frames} in the folder are of an earlier export and stay: delete them, or export them again."
-            )
-            self._emit(events.Warning(message=text))
+            self._emit(events.Warning(message=contract.earlier_stay(frames)))
 
     def _warn_of_lens(self, part: Part, camera: Camera) -> None:
         """Say what of a lens no .chan file can hold."""

@@ -337,6 +337,17 @@ def test_a_sequence_that_is_replaced_is_never_that_of_two_exports(depth, tmp_pat
     assert [path.exists() for path in paths] == [True, False]
 
 
+def test_frames_of_an_earlier_export_beside_a_shorter_one_are_said(depth, tmp_path):
+    scene = bpy.context.scene
+    build(["mesh"], depth, depth.done_shots[1], scene=scene)
+    for frames, said in (("4-5", None), ("4-5", None), ("5", "Frames 4 in the folder are of an earlier export and stay")):
+        made = wanted(depth, tmp_path, frames=frames)
+        found = blender_files.earlier_beside(depth, made, "ply_mesh")
+        assert (found is None) == (said is None) and (said is None or found.startswith(said))
+        blender_files.write(depth, made, "ply_mesh", scene=scene, overwrite=True)
+    assert blender_files.earlier_beside(depth, made, "fog_vdb") is None
+
+
 def test_two_exports_at_once_do_not_mix(depth, tmp_path):
     scene, shot = bpy.context.scene, depth.done_shots[1]
     build(["mesh"], depth, shot, scene=scene)
