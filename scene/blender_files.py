@@ -55,7 +55,7 @@ def write(
 
 
 def earlier_beside(depth: Depth, export: Export, kind: str) -> str | None:
-    """What `contract.earlier_stay` says of an export that is to replace a longer one; None where it does not."""
+    """What `numbering.earlier_stay` says of an export that is to replace a longer one; None where it does not."""
     if kind not in ("ply_mesh", *contract.FOGS):
         return None
     stem, _, suffix = contract.file_name(kind, depth.sequence).rpartition(".")
@@ -66,7 +66,7 @@ def earlier_beside(depth: Depth, export: Export, kind: str) -> str | None:
         return None
     there = {int(match[1]) for match in found if match}
     own = {frame for _, frames in contract.shots_within(export, depth.sequence) for frame in frames}
-    return contract.earlier_stay(numbering.spans(sorted(there - own))) if there - own and there & own else None
+    return numbering.earlier_stay(sorted(there - own)) if there - own and there & own else None
 
 
 def write_cameras(

@@ -327,11 +327,6 @@ def file_name(wanted: str, sequence: DepthSequence, *, frame: int | None = None,
     return f"{stem}{suffix}"
 
 
-def earlier_stay(frames: str) -> str:
-    """That files of an earlier export stay beside a shorter one: whatever reads the sequence takes them too."""
-    return f"Frames {frames} in the folder are of an earlier export and stay: delete them, or export them again."
-
-
 def image_size(wanted: Export, sequence: DepthSequence) -> tuple[int, int]:
     """Width and height of an export's images, as far as ``depth.json`` tells: of a plate without a size, the maps'."""
     width, height = sequence.width, sequence.height

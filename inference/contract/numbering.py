@@ -99,6 +99,15 @@ def spans(numbers: Sequence[int], *, most: int = 3) -> str:
     return ", ".join(str(s[0]) if len(s) == 1 else f"{s[0]}-{s[-1]}" for s in stretches)
 
 
+def earlier_stay(numbers: Sequence[int], earlier: str = "export") -> str:
+    """That the files of some frames stay beside those that replace others: whatever reads the sequence takes them too.
+
+    `earlier` : what they were written by.
+    """
+    frames = spans(sorted(numbers), most=len(numbers))
+    return f"Frames {frames} in the folder are of an earlier {earlier} and stay: delete them, or make them again."
+
+
 def by_frame(names: Sequence[str]) -> dict[int, str]:
     """The files of one sequence by their frame number; see `frame_numbers`."""
     return dict(zip(frame_numbers(names), names))

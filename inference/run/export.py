@@ -26,7 +26,7 @@ from ..common.files import make_folder, sync_folder
 from ..common.percentiles import Percentiles
 from ..common.progress import Meter
 from ..common.units import size_text
-from ..contract import depth_sequence, events, exit_codes, leftovers, own_files
+from ..contract import depth_sequence, events, exit_codes, leftovers, numbering, own_files
 from ..contract import export as contract
 from ..contract.camera import SENSOR_WIDTH, Camera
 from ..contract.depth_sequence import DepthSequence, confidence_name, disparity_name
@@ -540,8 +540,7 @@ class _Work:
     def _warn_of_others(self) -> None:
         """Say which frames beside these are of an earlier export."""
         if self._files.strange:
-            frames = ", ".join(f"{a}-{b}" if b > a else f"{a}" for a, b in spans(self._files.strange))
-            self._emit(events.Warning(message=contract.earlier_stay(frames)))
+            self._emit(events.Warning(message=numbering.earlier_stay(sorted(self._files.strange))))
 
     def _warn_of_lens(self, part: Part, camera: Camera) -> None:
         """Say what of a lens no .chan file can hold."""

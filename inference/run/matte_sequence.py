@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from ..common import lock
 from ..common.failures import Failure, unwritable
 from ..common.files import make_folder, save_json
 from ..common.progress import Meter
-from ..contract import events, exit_codes, leftovers, made_mattes, own_files, packages
+from ..contract import events, exit_codes, leftovers, made_mattes, numbering, own_files, packages
 from ..contract.hints import setting
 from ..contract.job import Job, check_cuts, shot_starts, validate
 from ..contract.made_mattes import SCRATCH, SIDECAR, STATE, MadeMattes, UnfinishedMattes, name
@@ -42,6 +43,7 @@ _STAGED = "new"
 """Folder, in the scratch folder, of the written mattes until all are: a disk that is full leaves earlier ones whole."""
 _REMADE = (*_CLIP, f"{_STAGED}/matte.####.exr")
 """What is soon made again."""
+_MATTE = re.compile(r"matte\.(-?[0-9]+)\.exr", re.ASCII)
 _SOMEBODY = 0.5
 """Opacity from which on a pixel is of somebody, as for whoever reads the mattes."""
 
@@ -93,6 +95,7 @@ def write_mattes(
         made = make_folder(folder)
         try:
             with _scratch(folder / SCRATCH, new, names) as state:
+                others = _others(folder, first, last)
                 if not state.is_writing:
                     _refuse_old(folder, first, last, overwrite=overwrite)
                 shown = processing_size.working_size(clip.width, clip.height, job.size or LARGEST, 1)
@@ -123,6 +126,8 @@ def write_mattes(
                     network=mattes.MODEL.name, sha256=network, plate_files=read.plate_files(),
                 )  # fmt: skip
                 save_json(folder / SIDECAR, record)
+                if others:
+                    emit(events.Warning(message=numbering.earlier_stay(others, "run")))
         except OSError as error:
             raise unwritable(error, folder) from error
         finally:
@@ -220,6 +225,14 @@ def _scratch(folder: Path, new: UnfinishedMattes, names: Names) -> Iterator[Unfi
                 own_files.clear(folder, Names(_REMADE) if is_useful else names)
     finally:
         held.release()
+
+
+def _others(folder: Path, first: int, last: int) -> list[int]:
+    """The frames outside a run's whose mattes are in the folder, where it replaces some of theirs."""
+    found = [match for path in folder.iterdir() if (match := _MATTE.fullmatch(path.name))]
+    numbers = {int(match[1]) for match in found}
+    own = set(range(first, last + 1))
+    return sorted(numbers - own) if numbers & own else []
 
 
 def _refuse_old(folder: Path, first: int, last: int, *, overwrite: bool) -> None:

@@ -72,6 +72,9 @@ def test_earlier_mattes_are_replaced_only_where_it_is_asked_for(clip, tmp_path, 
     assert main.main(command) == exit_codes.BAD_OUTPUT
     assert "--overwrite" in capsys.readouterr().err
     assert main.main([*command, "--overwrite"]) == exit_codes.OK
+    assert "earlier run" not in capsys.readouterr().err
+    assert main.main([*command, "--overwrite", "--frames", "1002-1003"]) == exit_codes.OK
+    assert "Frames 1001, 1004 in the folder are of an earlier run and stay" in capsys.readouterr().err
     first, *_, last = sorted((tmp_path / "mattes").glob("*.exr"))
     last.unlink()
     last.mkdir()
