@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import bpy
 from mathutils import Matrix
 
 from ..inference.contract import export as contract
-from ..inference.contract import leftovers, numbering, own_files
+from ..inference.contract import lock, numbering, own_files
 from ..inference.contract.depth_sequence import Shot
 from ..inference.contract.export import Export
 from . import camera, nodes, whole_files
@@ -281,37 +281,19 @@ def _into(folder: Path, paths: list[Path], *, overwrite: bool) -> Iterator[None]
     """Write into a folder, which is made, but over nothing unasked, and while nobody else exports into it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _alone_in(folder):
+        held = lock.acquire(folder / contract.SCRATCH)  # the worker's as well: frames of two would look like one
+        try:
             for path in paths:
                 if os.path.lexists(path) and not overwrite:
                     raise Problem(f"{path} exists already: choose another folder, or overwrite it.")
             own_files.remove_leftovers(folder, {path.name for path in paths}, seconds=_A_DAY)
             yield
+        finally:
+            held.release()
+    except lock.Held as other:
+        raise Problem(str(other)) from None
     except OSError as error:
         raise Problem(f"{folder} cannot be written ({error.strerror or error}): choose another folder.") from error
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Hold the lock of an export's folder, as the worker does: frames of two sequences at once would look like one."""
-    scratch = folder / contract.SCRATCH
-    path = scratch / leftovers.LOCK
-    own_files.make_folder(scratch)
-    descriptor = own_files.open_file(path, os.O_CREAT | os.O_RDWR, alone=False)
-    is_ours = False
-    try:
-        is_ours = own_files.lock(descriptor) and own_files.is_at(path, descriptor)
-        if not is_ours:
-            raise Problem(f"Another export is writing into {folder}: wait for it, or choose another folder.")
-        yield
-    finally:
-        if is_ours and os.name != "nt":  # Windows cannot delete an open file
-            path.unlink(missing_ok=True)
-        os.close(descriptor)
-        with suppress(OSError):
-            if is_ours and os.name == "nt":
-                path.unlink(missing_ok=True)
-            scratch.rmdir()
 
 
 def _remove_earlier(paths: list[Path]) -> None:

@@ -109,8 +109,9 @@ def rasterize(mask: bpy.types.Mask, plate: Plate, folder: Path) -> Path:
             whole_files.require(path)
             if target.is_dir() and not target.is_symlink():
                 raise own_files.PathConflict(target, "is a folder")
+        # all go before the first comes: where this breaks off, mattes of two masks would look like those of one
         for earlier in [each for each in folder.iterdir() if _NAME.fullmatch(each.name) and own_files.is_file(each)]:
-            own_files.remove(earlier)  # all before the first comes: if this breaks off, those of two masks look like one
+            own_files.remove(earlier)
         for path, target in zip(rendered, targets):
             own_files.replace(path, target)
     except (OSError, RuntimeError) as error:

@@ -282,7 +282,7 @@ def save_text(path: str | Path, text: str, *, keep: bool = False) -> None:
 
 
 def lock(descriptor: int) -> bool:
-    """Take the operating system's lock on an open file, as `common.lock` does, until the file is closed.
+    """Take the operating system's lock on an open file, as `common.lock` does too, until the file is closed.
 
     False if another process holds it; True also on a disk without locks (some network folders).
     """

@@ -10,7 +10,7 @@ import depth_maker
 import numpy as np
 import pytest
 from bl_ext.dev.fathom.inference.contract import export as contract
-from bl_ext.dev.fathom.inference.contract import own_files
+from bl_ext.dev.fathom.inference.contract import lock, own_files
 from bl_ext.dev.fathom.inference.contract.job import JobError
 from bl_ext.dev.fathom.scene import blender_files, export, nodes
 from bl_ext.dev.fathom.scene import depth as depth_module
@@ -340,7 +340,7 @@ def test_a_sequence_that_is_replaced_is_never_that_of_two_exports(depth, tmp_pat
 def test_frames_of_an_earlier_export_beside_a_shorter_one_are_said(depth, tmp_path):
     scene = bpy.context.scene
     build(["mesh"], depth, depth.done_shots[1], scene=scene)
-    for frames, said in (("4-5", None), ("4-5", None), ("5", "Frames 4 in the folder are of an earlier export and stay")):
+    for frames, said in (("4-5", None), ("4-5", None), ("5", "Frames 4 in the folder are of an earlier export")):
         made = wanted(depth, tmp_path, frames=frames)
         found = blender_files.earlier_beside(depth, made, "ply_mesh")
         assert (found is None) == (said is None) and (said is None or found.startswith(said))
@@ -352,13 +352,11 @@ def test_two_exports_at_once_do_not_mix(depth, tmp_path):
     scene, shot = bpy.context.scene, depth.done_shots[1]
     build(["mesh"], depth, shot, scene=scene)
     made = wanted(depth, tmp_path, frames="4-5")
-    scratch = tmp_path / "out" / contract.SCRATCH
-    scratch.mkdir(parents=True)
-    descriptor = os.open(scratch / "lock", os.O_CREAT | os.O_RDWR)
-    assert own_files.lock(descriptor)
-    with pytest.raises(Problem, match="Another export is writing into"):
+    (tmp_path / "out").mkdir()
+    held = lock.acquire(tmp_path / "out" / contract.SCRATCH)  # as the worker does
+    with pytest.raises(Problem, match=rf"Another run \(process {os.getpid()} of .*\) is writing into"):
         blender_files.write(depth, made, "ply_mesh", scene=scene, overwrite=True)
-    os.close(descriptor)
+    held.release()
     paths = blender_files.write(depth, made, "ply_mesh", scene=scene, overwrite=True)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [path.name for path in paths]
 

@@ -17,6 +17,7 @@ import pytest
 from inference.common import lock
 from inference.common.failures import Failure
 from inference.contract import leftovers, own_files
+from inference.contract import lock as shared
 
 ROOT = Path(lock.__file__).parents[2]
 posix = pytest.mark.skipif(os.name == "nt", reason="signals, links and forks are other systems'")
@@ -93,8 +94,6 @@ def test_the_sentence_names_the_process_its_user_and_since_when(holding, tmp_pat
 def test_a_clock_that_is_set_lets_nobody_in(holding, tmp_path, shift, monkeypatch):
     told = time.time
     monkeypatch.setattr(time, "time", lambda: told() + shift)
-    started = psutil.Process.create_time
-    monkeypatch.setattr(psutil.Process, "create_time", lambda self: started(self) + shift)
     os.utime(tmp_path / ".fathom" / lock.NAME, (told() + shift, told() + shift))
     with pytest.raises(Failure, match=f"process {holding.pid}"):
         lock.acquire(tmp_path / ".fathom")
@@ -141,7 +140,7 @@ def test_a_lock_file_that_says_nothing_is_free(tmp_path, content):
 def test_what_a_foreign_lock_says_is_shown_as_text(tmp_path):
     host = "\x1b]0;evil\x07" + "x" * 3000
     other = lock.Holder(host=host, user="\x1b[31m", process=1, started=1e300)
-    said = str(lock._refusal(other, tmp_path / ".fathom" / lock.NAME))
+    said = str(shared._refusal(other, tmp_path / ".fathom" / lock.NAME))
     assert "\x1b" not in said and "evil" in said and len(said) < 1000
 
 
@@ -235,8 +234,8 @@ def test_a_folder_that_is_there_and_takes_no_file_is_said(tmp_path, monkeypatch,
     def nowhere(*arguments, **options):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(arguments[0]))
 
-    monkeypatch.setattr(lock.own_files, name, nowhere)
-    monkeypatch.setattr(lock, "_PATIENCE", 0.2)
+    monkeypatch.setattr(own_files, name, nowhere)
+    monkeypatch.setattr(shared, "_PATIENCE", 0.2)
     with pytest.raises(Failure, match="cannot be written"):
         lock.acquire(tmp_path / ".fathom")
 
@@ -289,7 +288,7 @@ def test_a_child_program_does_not_keep_the_lock(tmp_path):
     try:
         time.sleep(0.5)  # for the child to have begun
         held._close()  # as a kill does
-        lock._held.remove(held)
+        shared._held.remove(held)
         lock.acquire(tmp_path / ".fathom").release()
     finally:
         child.kill()
@@ -358,7 +357,7 @@ def test_the_soft_lock_of_another_computer_is_left_alone_and_the_sentence_names_
 def test_an_empty_soft_lock_is_named_so_that_it_can_be_deleted(no_locks, tmp_path, monkeypatch):
     """Whose holder's power failed before it wrote its name: filelock never takes it for broken."""
     monkeypatch.setattr(lock, "_SOFT_PATIENCE", 0.1)
-    monkeypatch.setattr(lock, "_PATIENCE", 0.1)
+    monkeypatch.setattr(shared, "_PATIENCE", 0.1)
     folder = tmp_path / ".fathom"
     folder.mkdir()
     (folder / lock.SOFT).touch()
