@@ -525,7 +525,7 @@ def _filmed(
 
 
 def _rig(depth: Depth, shot: Shot, scene: bpy.types.Scene, *, otherwise: float) -> tuple[Matrix, float]:
-    """Where the rig of a shot stands, a rotation and a translation, and its scale; `otherwise` : where there is none."""
+    """Where the rig of a shot stands, a rotation and a translation, and its scale; `otherwise` : that of none."""
     rig = camera.find_rig(depth, shot, scene)
     if rig is None and otherwise != 1.0:
         return Matrix.Identity(4), otherwise

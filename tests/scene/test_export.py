@@ -10,7 +10,7 @@ import depth_maker
 import numpy as np
 import pytest
 from bl_ext.dev.fathom.inference.contract import export as contract
-from bl_ext.dev.fathom.inference.contract import lock, own_files
+from bl_ext.dev.fathom.inference.contract import lock
 from bl_ext.dev.fathom.inference.contract.job import JobError
 from bl_ext.dev.fathom.scene import blender_files, export, nodes
 from bl_ext.dev.fathom.scene import depth as depth_module
