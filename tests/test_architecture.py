@@ -510,6 +510,20 @@ print(*(registry.info(name).name for name in registry.names()))
     assert {"parallax", "depthcrafter", "stereodiff"} <= set(done.stdout.split())
 
 
+def test_compiled_loops_take_nothing_from_other_files():
+    """Their machine code is kept until their own file changes: of another that changes alone they would run the old."""
+    wrong = []
+    for path in PACKAGE_FILES:
+        tree = parsed(path)
+        imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level]
+        imported = {each.asname or each.name for node in imports for each in node.names}
+        for function in [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]:
+            if {ast.unparse(each) for each in function.decorator_list} & {"compiled", "exact"}:
+                used = {node.id for part in function.body for node in ast.walk(part) if isinstance(node, ast.Name)}
+                wrong += [f"{path.relative_to(ROOT)}: {function.name} uses {name}" for name in used & imported]
+    assert not wrong
+
+
 def test_nothing_is_read_that_can_run():
     """What others wrote (weights, arrays, YAML) is read as numbers and words, never as objects or code."""
     forbidden = re.compile(

@@ -114,6 +114,27 @@ def projected(
     return out
 
 
+def splatted(
+    inverse_depth: NDArray[np.float32],
+    *,
+    move: tuple[NDArray[np.float64], NDArray[np.float64]],
+    matrix: NDArray[np.float64],
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """As `projected`, with each point in all four pixels around it, and the pixel that it comes from.
+
+    Returns
+    -------
+    inverse_depth : float32 [H, W]
+    source : int32 [H, W]
+        Index in the other frame's map, flattened; 0 also where there is no point.
+    """
+    rotation, shift = (np.ascontiguousarray(part, np.float64) for part in move)
+    near, source = np.zeros_like(inverse_depth), np.zeros(inverse_depth.shape, np.int32)
+    lens = (float(matrix[0, 0]), float(matrix[0, 2]), float(matrix[1, 2]))
+    _splat(inverse_depth, rotation, shift, *lens, near, source)
+    return near, source
+
+
 @compiled
 def _project(inverse_depth, rotation, shift, focal, cx, cy, out):  # type: ignore[no-untyped-def]  # noqa: PLR0917  (compiled)
     height, width = inverse_depth.shape
@@ -121,7 +142,7 @@ def _project(inverse_depth, rotation, shift, focal, cx, cy, out):  # type: ignor
         for x in range(width):
             if inverse_depth[y, x] <= 0:
                 continue
-            u, v, z = reprojected(x, y, 1.0 / inverse_depth[y, x], rotation, shift, focal, cx, cy)
+            u, v, z = _reprojected(x, y, 1.0 / inverse_depth[y, x], rotation, shift, focal, cx, cy)
             if z <= 1e-9:
                 continue
             column, row = int(np.floor(u + 0.5)), int(np.floor(v + 0.5))
@@ -130,7 +151,25 @@ def _project(inverse_depth, rotation, shift, focal, cx, cy, out):  # type: ignor
 
 
 @compiled
-def reprojected(x, y, z, rotation, shift, focal, cx, cy):  # type: ignore[no-untyped-def]  # noqa: PLR0917  (compiled)
+def _splat(inverse_depth, rotation, shift, focal, cx, cy, near, source):  # type: ignore[no-untyped-def]  # noqa: PLR0917  (compiled)
+    height, width = inverse_depth.shape
+    for y in range(height):
+        for x in range(width):
+            if inverse_depth[y, x] <= 0:
+                continue
+            at, down, z = _reprojected(x, y, 1.0 / inverse_depth[y, x], rotation, shift, focal, cx, cy)
+            if z <= 1e-9:
+                continue
+            left, top = int(np.floor(at)), int(np.floor(down))
+            for v in range(max(top, 0), min(top + 2, height)):
+                for u in range(max(left, 0), min(left + 2, width)):
+                    if 1.0 / z > near[v, u]:
+                        near[v, u] = 1.0 / z
+                        source[v, u] = y * width + x
+
+
+@compiled
+def _reprojected(x, y, z, rotation, shift, focal, cx, cy):  # type: ignore[no-untyped-def]  # noqa: PLR0917  (compiled)
     """Where another camera sees a pixel's point of depth z: column, row and depth, which is above 0 if it does."""
     px, py = (x - cx) / focal * z, (y - cy) / focal * z
     qz = rotation[2, 0] * px + rotation[2, 1] * py + rotation[2, 2] * z + shift[2]

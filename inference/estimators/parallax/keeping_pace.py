@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...common.compiled import compiled
 from ...depth_maps import temporal
 from .dense_motion import DenseMotion, texture
 from .view import Views
@@ -137,26 +136,4 @@ def _shown(
     inner = cv2.erode(theirs, _INSIDE) > _EDGE * theirs
     inner &= texture(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32), patch=_PATCH) > _TEXTURED
     sure = np.where((margin >= _SURE) & (match < _CLEAR) & inner, theirs, np.float32(0))
-    near, source = np.zeros_like(theirs), np.zeros(theirs.shape, np.int32)
-    rotation, shift = (np.ascontiguousarray(part, np.float64) for part in views.relative(other, frame))
-    _show(sure, rotation, shift, float(views.focal), float(views.center[0]), float(views.center[1]), near, source)
-    return near, source
-
-
-@compiled
-def _show(theirs, rotation, shift, focal, cx, cy, near, source):  # type: ignore[no-untyped-def]  # noqa: PLR0917  (compiled)
-    """The nearest point of another frame at each pixel, and the pixel there that it comes from."""
-    height, width = theirs.shape
-    for y in range(height):
-        for x in range(width):
-            if theirs[y, x] <= 0:
-                continue
-            at, down, z = temporal.reprojected(x, y, 1.0 / theirs[y, x], rotation, shift, focal, cx, cy)
-            if z <= 1e-9:
-                continue
-            left, top = int(np.floor(at)), int(np.floor(down))
-            for v in range(max(top, 0), min(top + 2, height)):
-                for u in range(max(left, 0), min(left + 2, width)):
-                    if 1.0 / z > near[v, u]:
-                        near[v, u] = 1.0 / z
-                        source[v, u] = y * width + x
+    return temporal.splatted(sure, move=views.relative(other, frame), matrix=views.matrix)
