@@ -2,8 +2,8 @@
 
 The lock is the operating system's, on a small file that names its holder for people: it ends with the process that
 holds it, however that ends, and depends on no clock. A network disk may not show whether a run on another computer
-still goes on, so another computer's lock is never considered stale. What the worker does on a disk without such locks
-is in `common.lock`; Blender goes on without.
+still goes on, so another computer's lock is never considered stale. On a disk without such locks the worker has a file
+instead (`common.lock`), which Blender heeds.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Busy(Exception):
 
 def lock_file(path: Path, descriptor: int) -> Release | None:
     """Lock the file, which is open, or raise `Busy`; returns what releases another lock that was taken with it."""
-    if not own_files.lock(descriptor):
+    if not own_files.lock(descriptor) or os.path.lexists(path.with_name(SOFT)):
         raise Busy
     return None
 

@@ -368,6 +368,15 @@ def test_an_empty_soft_lock_is_named_so_that_it_can_be_deleted(no_locks, tmp_pat
     lock.acquire(folder).release()
 
 
+def test_blender_heeds_a_soft_lock(no_locks, tmp_path):
+    held = lock.acquire(tmp_path / ".fathom")
+    with pytest.raises(shared.Held, match=f"process {os.getpid()}") as caught:
+        shared.acquire(tmp_path / ".fathom")
+    assert lock.SOFT in caught.value.hint
+    held.release()
+    shared.acquire(tmp_path / ".fathom").release()
+
+
 def test_a_computer_with_locks_heeds_one_without(tmp_path, monkeypatch):
     process = _hold(tmp_path / ".fathom", before=NO_LOCKS + "import platform; platform.node = lambda: 'render07'\n")
     try:
