@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import re
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +24,8 @@ from .source import Plate
 _DRAFTS = ".fathom-matte-"
 """Beginning of the name of the folder that mattes are rendered into until all are: Blender counts by its own frames,
 and writes through links."""
+_A_DAY = 86400.0
+"""Seconds after which no Blender renders into such a folder any more."""
 _NAME = re.compile(r"matte\.-?[0-9]{4,}\.png", re.ASCII)
 
 
@@ -89,6 +93,7 @@ def rasterize(mask: bpy.types.Mask, plate: Plate, folder: Path) -> Path:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         own_files.make_folder(folder)
+        _remove_leftovers(folder)
         drafts = Path(tempfile.mkdtemp(prefix=_DRAFTS, dir=folder))
         count = plate.last_frame - plate.first_frame + 1
         copied.frame_start, copied.frame_end = start, start + count + 1
@@ -125,3 +130,12 @@ def rasterize(mask: bpy.types.Mask, plate: Plate, folder: Path) -> Path:
         bpy.data.scenes.remove(scene)
         bpy.data.masks.remove(copied)
     return folder
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Delete what Blenders that were killed more than a day ago have rendered."""
+    for left in folder.glob(f"{_DRAFTS}*"):
+        with contextlib.suppress(OSError):  # it has files of somebody else, or is a link
+            if time.time() - left.lstat().st_mtime > _A_DAY:
+                own_files.clear(left, own_files.Names(("matte.####.png",)))
+                left.rmdir()

@@ -95,6 +95,18 @@ def test_no_folder_has_mattes_of_two_masks(empty_file, tmp_path, monkeypatch):
     assert sorted(path.name for path in folder.iterdir()) == ["matte.0005.png", "matte.0006.png", "roto.0005.png"]
 
 
+def test_what_a_blender_that_was_killed_has_rendered_goes_after_a_day(empty_file, tmp_path):
+    folder = tmp_path / "mattes"
+    for name in ("old", "new", "theirs"):
+        (folder / f".fathom-matte-{name}").mkdir(parents=True)
+        (folder / f".fathom-matte-{name}" / "matte.0105.png").write_bytes(b"")
+    (folder / ".fathom-matte-theirs" / "notes.txt").write_text("")
+    for name in ("old", "theirs"):
+        os.utime(folder / f".fathom-matte-{name}", (0, 0))
+    mask_images.rasterize(box(0, 1), plate(), folder)
+    assert sorted(path.name for path in folder.glob(".*")) == [".fathom-matte-new", ".fathom-matte-theirs"]
+
+
 def test_masks_whose_folders_would_be_one_have_their_own(empty_file, tmp_path):
     made = [mask_images.own_folder(tmp_path, bpy.data.masks.new(name), plate()) for name in ("a:b", "a_b")]
     assert [folder.name for folder in made] == ["mattes a_b", "mattes 2 a_b"]
