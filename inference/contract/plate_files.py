@@ -114,7 +114,7 @@ def look_at(files: Iterable[Path], *, colors: Path | None = None) -> PlateFiles 
         found = [path.stat() for path in files]
     except OSError:
         return None
-    return of(((facts.st_size, facts.st_mtime_ns) for facts in found), checksum=_checksum(colors))
+    return of(((facts.st_size, facts.st_mtime_ns) for facts in found), checksum=checksum_of(colors))
 
 
 def of(facts: Iterable[tuple[int, int]], *, checksum: int = 0) -> PlateFiles | None:
@@ -124,8 +124,8 @@ def of(facts: Iterable[tuple[int, int]], *, checksum: int = 0) -> PlateFiles | N
     return PlateFiles(size=sum(sizes), written=max(times, default=0), order=order) if found or checksum else None
 
 
-def _checksum(path: Path | None) -> int:
-    """Of a file's content; 0 for none, and for one that cannot be read, which whoever needs it says."""
+def checksum_of(path: Path | None) -> int:
+    """The checksum of a file's content; 0 for none, and for one that cannot be read, which whoever needs it says."""
     try:
         return zlib.crc32(read_bytes(path)) if path is not None else 0
     except (OSError, RecordError):

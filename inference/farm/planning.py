@@ -18,7 +18,17 @@ from typing import Annotated, Any, Literal
 
 from ..common.failures import Failure
 from ..common.files import save_json
-from ..contract import depth_sequence, environment, events, exit_codes, leftovers, measured, own_files, records
+from ..contract import (
+    depth_sequence,
+    environment,
+    events,
+    exit_codes,
+    leftovers,
+    measured,
+    own_files,
+    plate_files,
+    records,
+)
 from ..contract.depth_sequence import SCRATCH
 from ..contract.job import Job, validate, with_output
 from ..contract.numbering import Frame
@@ -115,6 +125,8 @@ class Plan:
     files, chunk_files : str
         `inputs.Inputs.files_key` of all that the job reads, and of what chunks read of it: without the clip where their
         maps are not at its size.
+    colors : int
+        Checksum of the color configuration that the clip was read by; 0: of none, or unknown.
     plate, size : (int, int)
         Width and height of the clip's frames, and at processing resolution.
     lens_tag : (float, float) or None
@@ -143,6 +155,7 @@ class Plan:
     lens_tag: tuple[float, float] | None = None
     chunk_frames: Count | None = None
     chunk_seconds: Seconds | None = None
+    colors: Annotated[int, Bounds(0, 2**32)] = 0
     schema_version: int = SCHEMA_VERSION
 
     def problems(self) -> Iterator[str]:
@@ -235,6 +248,7 @@ def make(
             chunks=chunks,
             chunk_frames=chunk_frames,
             chunk_seconds=chunk_seconds,
+            colors=_colors(run.task.job),
         )
         earlier = _earlier(folder)
         # how long work takes is known better every time, and that must not divide again what is under way
@@ -338,7 +352,8 @@ def _stamp(path: Path) -> tuple[int, ...] | None:
 def check_clip(plan: Plan, *, of_chunks: bool = False) -> None:
     """Raise a `Failure` (BAD_CLIP) unless the clip's files are those that were planned, by name, size and time.
 
-    So must the mattes be, and depth that the job takes. `of_chunks` : only what chunks read.
+    So must the mattes be, and depth that the job takes, and the content of the color configuration, whose path other
+    computers may not have, and need not where no clip is to be read by it. `of_chunks` : only what chunks read.
     """
     job, noted = plan.job, inputs.note(plan.job)
     parameters = checks.resolve_parameters(automatic.info(job.estimator), job.parameters)
@@ -347,6 +362,12 @@ def check_clip(plan: Plan, *, of_chunks: bool = False) -> None:
         job, noted, first=plan.first_frame, last=plan.last_frame, sequences=[str(parameters[name]) for name in given]
     )
     is_same = read.files_key(clip=job.full_size) == plan.chunk_files if of_chunks else read.files_key() == plan.files
+    if is_same and (job.full_size or not of_chunks) and _colors(job) not in (0, plan.colors) and plan.colors:
+        raise Failure(
+            exit_codes.BAD_CLIP,
+            f"{depth_sequence.plate_file(plan.job.source)} was planned with another color configuration.",
+            hint="Plan it again, or bring the configuration back.",
+        )
     if not is_same:
         raise Failure(
             exit_codes.BAD_CLIP,
@@ -354,6 +375,10 @@ def check_clip(plan: Plan, *, of_chunks: bool = False) -> None:
             "mattes or of depth that it takes have another size or modification time, or are missing.",
             hint="Plan it again, or bring the files that were planned to this computer.",
         )
+
+
+def _colors(job: Job) -> int:
+    return plate_files.checksum_of(plate_files.color_config(job.source.ocio_config))
 
 
 def _earlier(folder: Path) -> Plan | None:

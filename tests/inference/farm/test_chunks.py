@@ -10,6 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from types import SimpleNamespace
 
+import PyOpenColorIO
 import pytest
 
 from inference.common.failures import Failure
@@ -618,3 +619,21 @@ def test_a_folder_without_a_plan_is_refused(farm, tmp_path):
     for done in (farm.do("0"), farm.merge(), farm.worker("plan", "--check", tmp_path)):
         assert done.returncode == exit_codes.USAGE and "has no plan" in done.stderr
     assert not farm.output.exists()
+
+
+def test_another_color_configuration_is_another_clip(farm, cut_clip, worker, tmp_path):
+    """The depth would pass for that of the colors as they are now."""
+    config = tmp_path / "config.ocio"
+    text = PyOpenColorIO.Config.CreateFromFile("ocio://cg-config-latest").serialize()
+    config.write_text("# 0\n" + text)
+    worker.environment["OCIO"] = str(config)
+    farm.plan(cut_clip)
+    assert farm.do().returncode == 0
+    config.write_text("# 1\n" + text)
+    done = farm.merge()
+    assert done.returncode == exit_codes.BAD_CLIP and "color configuration" in done.stderr
+    config.unlink()
+    other = tmp_path / "as-this-computer-calls-it.ocio"
+    other.write_text("# 0\n" + text)
+    worker.environment["OCIO"] = str(other)
+    assert farm.merge().returncode == 0
