@@ -25,7 +25,7 @@ INFO = EstimatorInfo(
     licence="GPL-3.0-or-later",
     quantity="inverse_depth",
     default_size=640,
-    depth_size=320,
+    depth_size=416,
     minimum_frames=12,
     cost=Cost(frame_seconds=0.8, start_seconds=2.0, memory=1.0),
     place=1,

@@ -13,6 +13,8 @@ from ..base import Frames
 from .view import Views
 
 _KEPT = 336  # cached small frames, 140 MB at most: what `keeping_pace` looks at
+_LOOKED_AT = 8  # frames at which detail is looked for
+_LOST, _DETAILED = 8.0, 0.05  # gray levels that a pixel loses by reduction; share of such pixels in an image with detail
 _MAPS = 8  # cached maps of undistortion, where each frame has its own: 2 MB each
 
 
@@ -84,6 +86,17 @@ class UndistortedFrames:
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
         return made
+
+
+def is_detailed(frames: Frames, width: int, height: int) -> bool:
+    """Whether frames lose detail where they are reduced to a size: in many places, and not noise alone."""
+    shares = []
+    for index in sorted({int(each) for each in np.linspace(0, len(frames) - 1, _LOOKED_AT)}):
+        gray = cv2.cvtColor(frames[index], cv2.COLOR_RGB2GRAY).astype(np.float32)
+        small = cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA)
+        again = cv2.resize(small, (frames.width, frames.height), interpolation=cv2.INTER_CUBIC)
+        shares.append(np.mean(np.abs(gray - again) > _LOST))
+    return float(np.mean(shares)) > _DETAILED
 
 
 def _straightening(full: Views, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,13 +38,14 @@ from . import (
     sweep,
 )
 from .camera_path import camera_path, static_tracks, tracks_of, undistorted_tracks
-from .frames import UndistortedFrames
+from .frames import UndistortedFrames, is_detailed
 from .tracks import Tracks
 from .triangulate import sure_inverse_depths
 from .unsupported import doubts, explained, fits_badly, guessed_lens, inconsistent, require_measured, unsure
 from .view import Views, distorted
 
-_LONG_SIDE = 320  # of the images for stereo
+_LONG_SIDE, _PIXELS = 416, 100_000  # of the images for stereo, at most, where they have detail that fine
+_MOTION_SIDE = 320  # of those for motion, and for stereo elsewhere: windows on weak texture reach farther there
 _WEIGHTS = {"match": 0.55, "flow": 0.08, "complete": 0.12, "learned": 0.04, "blend": 0.04, "settle": 0.2}
 """Shares of the time after the camera is known."""
 _CAMERA_SHARE = 0.3  # share of the whole time for tracking and solving
@@ -67,13 +67,17 @@ class _Scene:
 
     views: Views
     images: UndistortedFrames
+    """At the size of stereo."""
+    motion_views: Views
+    motion_images: UndistortedFrames
+    """At the size of flow and of what moves, which may be smaller."""
     neighbors: tuple[tuple[int, ...], ...]
     farthest: float
     nearest: float
     """Inverse depths."""
     folder: Path
     tracks: Tracks
-    """At the size of stereo, undistorted."""
+    """At the size of motion, undistorted."""
     motion: moving.TrackMotion
     mattes: Any | None
     found_mattes: bool
@@ -252,19 +256,26 @@ def _with_mattes(shot: Shot) -> Shot:
 
 
 def _scene(shot: Shot, full: Views, tracks: Tracks, *, found_mattes: bool) -> _Scene:
-    """The shared data of the passes, at the size of stereo; `full` and `tracks` are at the working size."""
-    scale = min(1.0, _LONG_SIDE / max(full.width, full.height))
-    views = full.resized(max(1, round(full.width * scale)), max(1, round(full.height * scale)))
+    """The shared data of the passes; `full` and `tracks` are at the working size."""
+    coarse = full.resized(*_size(full, _MOTION_SIDE))
+    motion_images = UndistortedFrames(shot.frames, coarse)
+    views, images = coarse, motion_images
+    if is_detailed(shot.frames, coarse.width, coarse.height):
+        scale = min(_LONG_SIDE, max(full.width, full.height) * np.sqrt(_PIXELS / (full.width * full.height)))
+        views = full.resized(*_size(full, max(scale, _MOTION_SIDE)))
+        images = UndistortedFrames(shot.frames, views)
     depths = [views.sparse(frame)[1][:, 2] for frame in range(len(views))]
     everywhere = np.concatenate(depths)
     least, nearest = np.percentile(1 / everywhere, 0.5), 1.35 * np.percentile(1 / everywhere, 99.5)
     static = sure_inverse_depths(tracks, full)
     farthest = min(0.5 * least, np.percentile(static, 0.5) if len(static) else np.inf)
-    ratio = np.array([views.width / full.width, views.height / full.height])
+    ratio = np.array([coarse.width / full.width, coarse.height / full.height])
     small = ((tracks.xy + 0.5) * ratio - 0.5).astype(np.float32)
     return _Scene(
         views,
-        UndistortedFrames(shot.frames, views),
+        images,
+        coarse,
+        motion_images,
         _neighbors(shot, views, depths, everywhere),
         float(farthest),
         float(nearest),
@@ -276,6 +287,12 @@ def _scene(shot: Shot, full: Views, tracks: Tracks, *, found_mattes: bool) -> _S
         shot.learned,
         shot.learned_sinks,
     )
+
+
+def _size(full: Views, long_side: float) -> tuple[int, int]:
+    """Width and height of a view's images, reduced to a long side where theirs is longer."""
+    scale = min(1.0, long_side / max(full.width, full.height))
+    return max(1, round(full.width * scale)), max(1, round(full.height * scale))
 
 
 def _neighbors(
@@ -348,7 +365,7 @@ def _match(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np.f
 def _flow(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np.float16]:
     """Flow [2, H, W, 2] to the next frame and back; the last frame's is 0."""
     after = min(frame + 1, len(scene.views) - 1)
-    return pixel_paths.flow_pair(*(scene.images.gray(each).astype(np.uint8) for each in (frame, after)))
+    return pixel_paths.flow_pair(*(scene.motion_images.gray(each).astype(np.uint8) for each in (frame, after)))
 
 
 def _complete(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np.float32]:
@@ -368,14 +385,26 @@ def _complete(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[n
     fused, support = fusion.fuse(mine, own, sources, focal=views.focal, center=views.center, spacing=spacing)
     confidence = (support**2 * sure * np.clip(1 - 2 * match, 0, 1)).astype(np.float32)
     pause()
-    image = scene.images.color(frame)
-    moves, hides = _moves(scene, frame, image, pause)
-    confidence[moves] = 0
-    whole, _ = fill.fill(fused, confidence, image, least=scene.farthest, most=scene.nearest)
+    moves, hides = _moves(scene, frame, pause)
+    confidence[_resized(moves, views)] = 0
+    whole, _ = fill.fill(fused, confidence, scene.images.color(frame), least=scene.farthest, most=scene.nearest)
     if moves.any():  # most frames of a static scene need no look at others for shadows
-        moves = moving.standing(moves, shadows.shadowed(scene.images.color, frame, whole, views) & ~hides)
+        behind = _resized(whole, scene.motion_views)
+        shadowed = shadows.shadowed(scene.motion_images.color, frame, behind, scene.motion_views)
+        moves = moving.standing(moves, shadowed & ~hides)
     subjects = moving.separate(moves, _load(scene, "flow", frame).astype(np.float32))
-    return np.stack([whole, confidence, subjects.astype(np.float32)])
+    return np.stack([whole, confidence, _resized(subjects, views).astype(np.float32)])
+
+
+def _resized(values: NDArray, views: Views) -> NDArray:
+    """Masks, labels or depth [H, W] at another size: of the nearest pixel, so that nothing comes between two."""
+    if values.shape == (views.height, views.width):
+        return values
+    rows, columns = (
+        ((np.arange(size) + 0.5) * old / size).astype(np.intp)
+        for size, old in zip((views.height, views.width), values.shape, strict=True)
+    )
+    return np.ascontiguousarray(values[np.ix_(rows, columns)])
 
 
 def _paths(scene: _Scene, frame: int) -> list[pixel_paths.PixelPaths]:
@@ -383,21 +412,25 @@ def _paths(scene: _Scene, frame: int) -> list[pixel_paths.PixelPaths]:
     return pixel_paths.pixel_paths(lambda first: _load(scene, "flow", first), frame, len(scene.views))
 
 
-def _moves(scene: _Scene, frame: int, image: NDArray[np.uint8], pause: Callable[[], None]) -> NDArray[np.bool_]:
-    """A frame's dynamic objects, and where these may be what keeps pace with the camera [2, H, W]."""
+def _moves(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np.bool_]:
+    """A frame's dynamic objects, and where these may be what keeps pace with the camera [2, H, W], of motion's size."""
+    images, views = scene.motion_images, scene.motion_views
     part = slice(scene.tracks.starts[frame], scene.tracks.starts[frame + 1])
     votes = scene.tracks.xy[part], scene.motion.still[part], scene.motion.moving[part]
     matte = None
     if scene.mattes is not None:
-        matte = scene.images.undistorted(np.asarray(scene.mattes[frame], np.uint8) * np.uint8(255), frame) > 127
+        matte = images.undistorted(np.asarray(scene.mattes[frame], np.uint8) * np.uint8(255), frame) > 127
         matte = moving.of_matte(matte, *votes) if scene.found_mattes else matte
-    paths, gray = _paths(scene, frame), scene.images.gray(frame)
-    dense = dense_motion.dense_motion(paths, frame, scene.views, gray, most=_NEARER * scene.nearest)
+    paths, gray = _paths(scene, frame), images.gray(frame)
+    dense = dense_motion.dense_motion(paths, frame, views, gray, most=_NEARER * scene.nearest)
     pause()
-    matched, resolved = partial(_load, scene, "match"), _half_pixel(scene, frame)
-    pace = keeping_pace.keeping_pace(matched, scene.images.color, frame, scene.views, resolved=resolved)
+
+    def matched(other: int) -> NDArray[np.float32]:
+        return np.stack([_resized(each, views) for each in _load(scene, "match", other)])
+
+    pace = keeping_pace.keeping_pace(matched, images.color, frame, views, resolved=_half_pixel(scene, frame))
     votes, dense, hides = keeping_pace.counted(votes, dense, pace, matched(frame)[0])
-    return np.stack([moving.mask(*votes, image, dense, matte=matte), hides])
+    return np.stack([moving.mask(*votes, images.color(frame), dense, matte=matte), hides])
 
 
 def _learn(shot: Shot, scene: _Scene, passed: float) -> tuple[_Scene, float, tuple[str, ...]]:
@@ -455,13 +488,17 @@ def _footings(shot: Shot, scene: _Scene) -> list[NDArray[np.float32]]:
     kept = scene.folder / _FOOTINGS
     if not kept.exists():
         fit = completion.load_fit(scene.folder / _FIT) if scene.learned is not None else None
+
+        def learned(frame: int) -> NDArray[np.float32]:
+            return _resized(fit.at(frame, _load(scene, "learned", frame))[0], scene.motion_views)
+
         found = object_depth.depths(
-            lambda frame: _subjects(scene, frame),
+            lambda frame: tuple(_resized(each, scene.motion_views) for each in _subjects(scene, frame)),
             lambda frame: _load(scene, "flow", frame),
             len(scene.views),
             most=_NEARER * scene.nearest,
             check=shot.check,
-            learned=None if fit is None else lambda frame: fit.at(frame, _load(scene, "learned", frame))[0],
+            learned=None if fit is None else learned,
         )
         save_arrays(kept, depths=np.concatenate(found), counts=np.array([len(each) for each in found]))
     return _saved_footings(scene)
@@ -596,7 +633,7 @@ def _settled(
         pause()
         direct = pixel_paths.direct_path(gray, scene.images.gray(path.frame).astype(np.uint8), path.frame)
         theirs, move = _placed(scene, footings, path.frame), views.relative(path.frame, frame)
-        for each, counts in ((path, 1.0), (direct, ~dynamic)):
+        for each, counts in ((path.resized(views.width, views.height), 1.0), (direct, ~dynamic)):
             carried, valid = temporal.carry(theirs, each.there, move=move, matrix=views.matrix)
             trust = each.trust * valid * counts
             if scene.learned is not None:

@@ -37,6 +37,17 @@ class PixelPaths:
     there: NDArray[np.float32]
     trust: NDArray[np.float32]
 
+    def resized(self, width: int, height: int) -> PixelPaths:
+        """The same for images of another size."""
+        rows, columns = self.trust.shape
+        if (columns, rows) == (width, height):
+            return self
+        size, ratio = (width, height), np.array([width / columns, height / rows], np.float32)
+        # the ways are enlarged, not the places: beyond the outermost pixels' middles places would repeat
+        way = cv2.resize(self.there - _places(columns, rows), size, interpolation=cv2.INTER_LINEAR)
+        trust = cv2.resize(self.trust, size, interpolation=cv2.INTER_LINEAR)
+        return PixelPaths(self.frame, _places(width, height) + way * ratio, trust)
+
 
 def flow_pair(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.float16]:
     """Flow between two gray images [H, W], there and back: [2, H, W, 2]."""
@@ -62,10 +73,14 @@ def pixel_paths(pair: Callable[[int], NDArray[np.float16]], frame: int, count: i
 def direct_path(before: NDArray[np.uint8], after: NDArray[np.uint8], frame: int) -> PixelPaths:
     """Follow the static scene of one gray image [H, W] to another, that of `frame`, in one step."""
     forth, back = temporal.flow(before, after), temporal.flow(after, before)
-    height, width = before.shape
-    y, x = np.mgrid[:height, :width].astype(np.float32)
-    there = np.stack([x, y], axis=-1) + forth
+    there = _places(*before.shape[::-1]) + forth
     return PixelPaths(frame, there, _agreement(forth, back, there))
+
+
+def _places(width: int, height: int) -> NDArray[np.float32]:
+    """The pixels [H, W, 2] of an image, as x and y."""
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    return np.stack([x, y], axis=-1)
 
 
 def _agreement(step: NDArray[np.float32], back: NDArray[np.float32], there: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -88,8 +103,7 @@ def _side(pair: Callable[[int], NDArray[np.float16]], frame: int, sign: int, cou
         if found:
             there, trust = found[-1].there, found[-1].trust
         else:
-            y, x = np.mgrid[:height, :width].astype(np.float32)
-            there, trust = np.stack([x, y], axis=-1), np.ones((height, width), np.float32)
+            there, trust = _places(width, height), np.ones((height, width), np.float32)
         u, v = there[..., 0], there[..., 1]
         inside = (u > -0.5) & (v > -0.5) & (u < width - 0.5) & (v < height - 0.5)
         step = cv2.remap(forth, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
