@@ -192,7 +192,7 @@ class FATHOM_PG_scene(bpy.types.PropertyGroup):
     size: bpy.props.IntProperty(
         name="Processing Resolution",
         description="Long side in pixels that the estimator works at; 0 leaves the choice to the estimator. "
-        "Parallax finds its camera and the edges at this size, and depth itself at 320 pixels at most",
+        "Parallax finds its camera and the edges at this size, and depth itself at 416 pixels at most",
         default=0,
         min=0,
         max=16384,

@@ -14,7 +14,7 @@ from ..common.compiled import compiled
 
 _CLOSE = 0.12  # relative to the median: what is averaged
 _LEAST = 12  # pixels
-_BLUR, _UNLIKE = 1.0, 14.0  # pixels, of colors that are compared; difference at which they count 1/e
+_UNLIKE = 20.0  # difference of colors, in levels, at which they count 1/e
 
 
 def flow(
@@ -183,9 +183,69 @@ def similarity(image: NDArray[np.uint8], other: NDArray[np.uint8], there: NDArra
 
     Flow that loses a small object among its surroundings is consistent, forward and backward; its colors are not.
     """
-    mine, theirs = (cv2.GaussianBlur(each, (0, 0), _BLUR).astype(np.float32) for each in (image, other))
-    seen = cv2.remap(theirs, there[..., 0], there[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.exp(-np.mean((seen - mine) ** 2, axis=-1) / np.float32(_UNLIKE**2))
+    seen = cv2.remap(other, there[..., 0], there[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    difference = cv2.absdiff(image, seen).astype(np.float32)
+    return np.exp(np.einsum("ijk,ijk->ij", difference, difference) * np.float32(-1 / (3 * _UNLIKE**2)))
+
+
+def looked_up(
+    inverse_depth: NDArray[np.float32],
+    theirs: NDArray[np.float32],
+    images: tuple[NDArray[np.uint8], NDArray[np.uint8]],
+    *,
+    move: tuple[NDArray[np.float64], NDArray[np.float64]],
+    matrix: NDArray[np.float64],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Another frame's depth of the points that a frame's own depth says its static pixels show.
+
+    Parameters
+    ----------
+    inverse_depth, theirs : float32 [H, W]
+        The frame's and the other's, above 0.
+    images : uint8 [H, W, 3]
+        Theirs, in this order.
+    move : rotation [3, 3], shift [3]
+        From the frame's camera coordinates to the other's.
+    matrix : float64 [3, 3]
+
+    Returns
+    -------
+    inverse_depth : float32 [H, W]
+        The other's, in the frame's camera coordinates.
+    weight : float32 [H, W]
+        As `similarity`; 0 where the other does not see the point.
+    """
+    rotation, shift = (np.ascontiguousarray(part, np.float64) for part in move)
+    back = np.ascontiguousarray(np.linalg.inv(rotation))
+    found, weight = inverse_depth.copy(), np.zeros_like(inverse_depth)
+    lens = float(matrix[0, 0]), float(matrix[0, 2]), float(matrix[1, 2])
+    _look_up(inverse_depth, theirs, *images, rotation, shift, back, *lens, found, weight)
+    return found, weight
+
+
+@compiled
+def _look_up(mine, theirs, image, other, rotation, shift, back, focal, cx, cy, found, weight):  # type: ignore[no-untyped-def]  # noqa: PLR0917  (compiled)
+    height, width = mine.shape
+    for y in range(height):
+        for x in range(width):
+            u, v, z = reprojected(x, y, 1.0 / mine[y, x], rotation, shift, focal, cx, cy)
+            if z <= 1e-9 or u < 0 or v < 0 or u > width - 1 or v > height - 1:
+                continue
+            depth = 1.0 / theirs[int(v + 0.5), int(u + 0.5)]
+            qx, qy = (u - cx) / focal * depth - shift[0], (v - cy) / focal * depth - shift[1]
+            own = back[2, 0] * qx + back[2, 1] * qy + back[2, 2] * (depth - shift[2])
+            if own <= 1e-9:
+                continue
+            found[y, x] = 1.0 / own
+            left, top = int(u), int(v)
+            right, below, a, b = min(left + 1, width - 1), min(top + 1, height - 1), u - left, v - top
+            difference = 0.0
+            for c in range(3):
+                upper = (1 - a) * other[top, left, c] + a * other[top, right, c]
+                lower = (1 - a) * other[below, left, c] + a * other[below, right, c]
+                miss = (1 - b) * upper + b * lower - image[y, x, c]
+                difference += miss * miss
+            weight[y, x] = np.exp(-difference / (3 * _UNLIKE * _UNLIKE))
 
 
 @compiled

@@ -37,7 +37,7 @@ Measured = Callable[[int], tuple[NDArray[np.float32], NDArray[np.float32], NDArr
 _Thinned = dict[int, tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]
 """The same of some frames and pixels, in bins."""
 
-_CELL, _BINS = 32, 8  # pixels of the maps, which are 320 wide; bins of the learned disparity
+_CELL, _BINS = 32, 8  # pixels of the maps, which are 320 to 416 wide; bins of the learned disparity
 _MIDDLE = 0.5 * _BINS
 _OUTSIDE, _WILD = np.float32(16 * _BINS), 1.5  # bins that are told apart; ranges from the middle beyond which none fits
 _LEVELS = ((6.0, 12.0, 1.5), (1.5, 6.0, 1.2), (0.75, 4.0, 1.0))  # standard deviations in cells, frames and bins

@@ -58,6 +58,7 @@ _FIT, _FOOTINGS, _GROUND, _NEIGHBORS = "fit.npz", "footings.npz", "ground.npy", 
 _COMPARED = 24  # pairs of neighboring frames whose depth is compared
 _CONTRADICTS = 0.12  # relative difference of their depth
 _COARSE = 0.1  # relative error of depth with which confidence is halved, where half a pixel makes it
+_LOOKED_UP = 8  # frames to either side in which the points that a frame's static pixels show are looked up
 _FUSED = (1, 3)  # offsets of the frames that a frame is fused with, besides its neighbors
 
 
@@ -628,24 +629,31 @@ def _settled(
     views = scene.views
     inverse_depth, support = _placed(scene, footings, frame), _support(scene, frame)
     gray, dynamic = scene.images.gray(frame).astype(np.uint8), _subjects(scene, frame)[1] > 0
-    values, weights = [inverse_depth], [np.ones_like(inverse_depth)]
+    color, values, weights = scene.images.color(frame), [inverse_depth], [np.ones_like(inverse_depth)]
     for path in _paths(scene, frame):
         pause()
         direct = pixel_paths.direct_path(gray, scene.images.gray(path.frame).astype(np.uint8), path.frame)
         theirs, move = _placed(scene, footings, path.frame), views.relative(path.frame, frame)
         for each, counts in ((path.resized(views.width, views.height), 1.0), (direct, ~dynamic)):
             carried, valid = temporal.carry(theirs, each.there, move=move, matrix=views.matrix)
-            trust = each.trust * valid * counts
-            if scene.learned is not None:
-                images = scene.images.color(frame), scene.images.color(path.frame)
-                trust *= temporal.similarity(*images, each.there)
+            alike = temporal.similarity(color, scene.images.color(path.frame), each.there)
             values.append(carried)
-            weights.append(trust.astype(np.float32))
+            weights.append((each.trust * valid * counts * alike).astype(np.float32))
+    followed = len(values)
+    # flow follows bars, and what is seen between them goes elsewhere
+    for other in range(max(0, frame - _LOOKED_UP), min(len(scene.views), frame + _LOOKED_UP + 1)):
+        if other != frame:
+            pause()
+            images, theirs = (color, scene.images.color(other)), _placed(scene, footings, other)
+            move = views.relative(frame, other)
+            carried, alike = temporal.looked_up(inverse_depth, theirs, images, move=move, matrix=views.matrix)
+            values.append(carried)
+            weights.append(alike * ~dynamic)
     every, counting = np.stack(values), np.stack(weights)
     steady = np.clip(temporal.settle(every, counting), *scene.limits)
     pause()
     support = support * _resolved(scene, frame, np.minimum(inverse_depth, steady))
-    confidence = calibration.confidence(support, calibration.agreement(every[1:], counting[1:], steady))
+    confidence = calibration.confidence(support, calibration.agreement(every[1:followed], counting[1:followed], steady))
     disparity, sure = _enlarged(views, frame, steady, confidence, shot.frames[frame])
     if scene.mattes is not None:
         disparity = _with_outline(scene, frame, np.asarray(scene.mattes[frame], bool), disparity)

@@ -8,7 +8,7 @@ import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import map_coordinates
 
-from inference.estimators.parallax import INFO, fill, fusion, pipeline, sgm, sweep, triangulate
+from inference.estimators.parallax import INFO, fill, frames, fusion, pipeline, pixel_paths, sgm, sweep, triangulate
 from inference.estimators.parallax.tracks import Tracks
 from inference.estimators.parallax.view import Views, distort, distorted, undistort
 
@@ -396,3 +396,40 @@ def test_resizing_a_camera_keeps_its_rays():
 
 def test_the_size_of_stereo_is_told():
     assert INFO.depth_size == pipeline._LONG_SIDE
+
+
+def test_detail_is_what_smaller_images_lose_in_many_places(make):
+    bars = np.full((90, 160, 3), 170, np.uint8)
+    bars[:, ::5] = 40
+    bars[:, 60:] = 170  # on a third of the image
+    rough = np.random.default_rng(3).normal(0, 2.5, bars.shape)
+    blurred = np.clip(cv2.GaussianBlur(bars, (0, 0), 2.0) + rough, 0, 255).astype(np.uint8)
+    assert frames.is_detailed(make.UndistortedFrames([bars]), 120, 68)
+    assert not frames.is_detailed(make.UndistortedFrames([blurred] * 3), 120, 68)
+
+
+def test_stereo_is_as_fine_as_the_images_and_motion_is_not(scene, make, tmp_path, monkeypatch):
+    monkeypatch.setattr(pipeline, "_MOTION_SIDE", 96)
+    monkeypatch.setattr(pipeline, "_LONG_SIDE", 150)
+    scene = scene.first(12)
+    for name, sigma, width in (("sharp", 0.0, 150), ("blurred", 4.0, 96)):
+        images = [cv2.GaussianBlur(each, (0, 0), sigma) if sigma else each for each in scene.images]
+        found = pipeline._begin(make.shot(images, tmp_path / name, camera=make.camera(scene.poses)).shot).scene
+        assert (found.views.width, found.images.color(0).shape[1]) == (width, width)
+        assert (found.motion_views.width, found.motion_images.color(0).shape[1]) == (96, 96)
+        assert found.tracks.xy.max() < 96
+
+
+def test_labels_come_back_from_a_larger_size_and_paths_are_enlarged():
+    small, large = views(width=32, height=18), views(width=42, height=24)
+    labels = np.random.default_rng(6).integers(0, 5, (18, 32)).astype(np.int32)
+    np.testing.assert_array_equal(pipeline._resized(pipeline._resized(labels, large), small), labels)
+
+    def stretched(width, height):  # places that a picture twice as large has, whatever its size
+        y, x = np.mgrid[:height, :width].astype(np.float32)
+        return 2 * np.stack([x, y], axis=-1) + 0.5
+
+    path = pixel_paths.PixelPaths(3, stretched(32, 18), np.ones((18, 32), np.float32)).resized(64, 36)
+    np.testing.assert_allclose(path.there[2:-2, 2:-2], stretched(64, 36)[2:-2, 2:-2], atol=1e-4)
+    still = pixel_paths.PixelPaths(3, pixel_paths._places(32, 18) + 3, np.ones((18, 32), np.float32))
+    np.testing.assert_allclose(still.resized(64, 36).there, pixel_paths._places(64, 36) + 6, atol=1e-4)
