@@ -14,7 +14,7 @@ from ..common.compiled import compiled
 
 _CLOSE = 0.12  # relative to the median: what is averaged
 _LEAST = 12  # pixels
-_UNLIKE = 20.0  # difference of colors, in levels, at which they count 1/e
+_UNLIKE = 30.0  # difference of colors, in levels, at which they count 1/e
 
 
 def flow(

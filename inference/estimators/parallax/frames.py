@@ -14,7 +14,7 @@ from .view import Views
 
 _KEPT = 336  # cached small frames, 140 MB at most: what `keeping_pace` looks at
 _LOOKED_AT = 8  # frames at which detail is looked for
-_LOST, _DETAILED = 8.0, 0.05  # gray levels that a pixel loses by reduction; share of such pixels in an image with detail
+_LOST, _DETAILED = 8.0, 0.05  # gray levels that a pixel loses by reduction; share of such pixels that is detail
 _MAPS = 8  # cached maps of undistortion, where each frame has its own: 2 MB each
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -489,17 +490,19 @@ def _footings(shot: Shot, scene: _Scene) -> list[NDArray[np.float32]]:
     kept = scene.folder / _FOOTINGS
     if not kept.exists():
         fit = completion.load_fit(scene.folder / _FIT) if scene.learned is not None else None
+        small = partial(_resized, views=scene.motion_views)
 
-        def learned(frame: int) -> NDArray[np.float32]:
-            return _resized(fit.at(frame, _load(scene, "learned", frame))[0], scene.motion_views)
+        def seen(frame: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+            inverse_depth, subjects = _subjects(scene, frame)
+            return small(inverse_depth), small(subjects)
 
         found = object_depth.depths(
-            lambda frame: tuple(_resized(each, scene.motion_views) for each in _subjects(scene, frame)),
+            seen,
             lambda frame: _load(scene, "flow", frame),
             len(scene.views),
             most=_NEARER * scene.nearest,
             check=shot.check,
-            learned=None if fit is None else learned,
+            learned=None if fit is None else lambda frame: small(fit.at(frame, _load(scene, "learned", frame))[0]),
         )
         save_arrays(kept, depths=np.concatenate(found), counts=np.array([len(each) for each in found]))
     return _saved_footings(scene)

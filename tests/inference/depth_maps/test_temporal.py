@@ -39,6 +39,27 @@ def test_projected_depth_is_that_of_the_nearest_point():
     assert not behind.any()
 
 
+def test_points_are_looked_up_where_their_own_depth_says_they_are():
+    matrix = np.array([[50.0, 0, 31.5], [0, 50, 23.5], [0, 0, 1]])
+    generator = np.random.default_rng(0)
+    wall = generator.integers(0, 255, (48, 96, 3)).astype(np.uint8)
+    here, there = wall[:, 10:74].copy(), wall[:, 20:84].copy()  # Z = 2: 10 pixels to the left there
+    bars = np.zeros((48, 64), bool)
+    bars[:, 4::12] = True
+    there[bars] = 255 - there[bars]  # something before the wall
+    theirs = np.where(bars, np.float32(1.0), np.float32(0.5))
+    own = np.full((48, 64), 0.5, np.float32)
+    move = np.eye(3), np.array([-0.4, 0.0, 0.0])
+    found, weight = temporal.looked_up(own, theirs, (here, there), move=move, matrix=matrix)
+    hidden = np.zeros_like(bars)
+    hidden[:, 10:] = bars[:, :-10]
+    np.testing.assert_allclose(found[:, 10:], np.where(hidden, 1.0, 0.5)[:, 10:], rtol=1e-5)
+    assert weight[:, 10:][~hidden[:, 10:]].min() > 0.99 and np.median(weight[hidden]) < 0.2
+    assert not weight[:, :9].any()  # outside of the other's image
+    nearer, _ = temporal.looked_up(own, own, (here, here), move=(np.eye(3), np.array([0, 0, -0.5])), matrix=matrix)
+    np.testing.assert_allclose(nearer[20:28, 28:36], 1 / 2.5, rtol=1e-5)  # the other is ahead by .5 and sees Z = 2
+
+
 def test_settling_ignores_an_outlier():
     values = np.array([1.0, 1.02, 0.98, 3.0], np.float32).reshape(4, 1, 1)
     settled = temporal.settle(values, np.ones_like(values))
