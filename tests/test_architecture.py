@@ -109,7 +109,6 @@ MAY_BE_SHORT = {
     "inference/estimators/parallax/blank_frames.py": "a step of the method, with its own reasons and formulas",
     "inference/estimators/parallax/fill.py": "a step of the method, with its own reasons and formulas",
     "inference/estimators/parallax/shadows.py": "a step of the method, with its own reasons and formulas",
-    "inference/estimators/parallax/frames.py": "a step of the method, with its own reasons and formulas",
     "inference/estimators/parallax/zooming.py": "a question of its own to a solve, with its own reasons",
     "inference/estimators/video_depth_anything/memory.py": "a question of its own, as the other networks have it",
     "inference/estimators/video_depth_anything/weights.py": "facts of weights, which are listed without torch",

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from ..base import Frames
 from .view import Views
 
+LONG_SIDE, _PIXELS = 416, 100_000  # of the images for stereo, at most, where they have detail that fine
+_MOTION_SIDE = 320  # of those for motion, and for stereo elsewhere: windows on weak texture reach farther there
 _KEPT = 336  # cached small frames, 140 MB at most: what `keeping_pace` looks at
 _LOOKED_AT = 8  # frames at which detail is looked for
 _LOST, _DETAILED = 8.0, 0.05  # gray levels that a pixel loses by reduction; share of such pixels that is detail
@@ -29,7 +31,7 @@ class UndistortedFrames:
     """
 
     def __init__(self, frames: Frames, views: Views) -> None:
-        self._frames = frames
+        self.views, self._frames = views, frames
         self._size = (views.width, views.height)
         self._lock = threading.Lock()
         self._kept: OrderedDict[int, tuple[NDArray[np.uint8], NDArray[np.float32]]] = OrderedDict()
@@ -86,6 +88,31 @@ class UndistortedFrames:
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
         return made
+
+
+def sizes(frames: Frames, full: Views) -> tuple[UndistortedFrames, UndistortedFrames]:
+    """The images for stereo, and those for motion, which may be the same; `full` has the size of the frames."""
+    motion = UndistortedFrames(frames, _reduced(full, _MOTION_SIDE))
+    if not is_detailed(frames, motion.views.width, motion.views.height):
+        return motion, motion
+    side = min(LONG_SIDE, max(full.width, full.height) * np.sqrt(_PIXELS / (full.width * full.height)))
+    return UndistortedFrames(frames, _reduced(full, max(side, _MOTION_SIDE))), motion
+
+
+def _reduced(full: Views, long_side: float) -> Views:
+    scale = min(1.0, long_side / max(full.width, full.height))
+    return full.resized(max(1, round(full.width * scale)), max(1, round(full.height * scale)))
+
+
+def resized(values: NDArray, views: Views) -> NDArray:
+    """Masks, labels or depth [H, W] at another size: of the nearest pixel, so that nothing comes between two."""
+    if values.shape == (views.height, views.width):
+        return values
+    rows, columns = (
+        ((np.arange(size) + 0.5) * old / size).astype(np.intp)
+        for size, old in zip((views.height, views.width), values.shape, strict=True)
+    )
+    return np.ascontiguousarray(values[np.ix_(rows, columns)])
 
 
 def is_detailed(frames: Frames, width: int, height: int) -> bool:

@@ -39,14 +39,12 @@ from . import (
     sweep,
 )
 from .camera_path import camera_path, static_tracks, tracks_of, undistorted_tracks
-from .frames import UndistortedFrames, is_detailed
+from .frames import UndistortedFrames, resized, sizes
 from .tracks import Tracks
 from .triangulate import sure_inverse_depths
 from .unsupported import doubts, explained, fits_badly, guessed_lens, inconsistent, require_measured, unsure
 from .view import Views, distorted
 
-_LONG_SIDE, _PIXELS = 416, 100_000  # of the images for stereo, at most, where they have detail that fine
-_MOTION_SIDE = 320  # of those for motion, and for stereo elsewhere: windows on weak texture reach farther there
 _WEIGHTS = {"match": 0.55, "flow": 0.08, "complete": 0.12, "learned": 0.04, "blend": 0.04, "settle": 0.2}
 """Shares of the time after the camera is known."""
 _CAMERA_SHARE = 0.3  # share of the whole time for tracking and solving
@@ -259,15 +257,9 @@ def _with_mattes(shot: Shot) -> Shot:
 
 def _scene(shot: Shot, full: Views, tracks: Tracks, *, found_mattes: bool) -> _Scene:
     """The shared data of the passes; `full` and `tracks` are at the working size."""
-    coarse = full.resized(*_size(full, _MOTION_SIDE))
-    motion_images = UndistortedFrames(shot.frames, coarse)
-    views, images = coarse, motion_images
-    if is_detailed(shot.frames, coarse.width, coarse.height):
-        scale = min(_LONG_SIDE, max(full.width, full.height) * np.sqrt(_PIXELS / (full.width * full.height)))
-        views = full.resized(*_size(full, max(scale, _MOTION_SIDE)))
-        images = UndistortedFrames(shot.frames, views)
-    depths = [views.sparse(frame)[1][:, 2] for frame in range(len(views))]
-    everywhere = np.concatenate(depths)
+    images, motion_images = sizes(shot.frames, full)
+    views, coarse = images.views, motion_images.views
+    everywhere = np.concatenate([views.sparse(frame)[1][:, 2] for frame in range(len(views))])
     least, nearest = np.percentile(1 / everywhere, 0.5), 1.35 * np.percentile(1 / everywhere, 99.5)
     static = sure_inverse_depths(tracks, full)
     farthest = min(0.5 * least, np.percentile(static, 0.5) if len(static) else np.inf)
@@ -278,7 +270,7 @@ def _scene(shot: Shot, full: Views, tracks: Tracks, *, found_mattes: bool) -> _S
         images,
         coarse,
         motion_images,
-        _neighbors(shot, views, depths, everywhere),
+        sweep.neighbors(shot.scratch / _NEIGHBORS, views, check=shot.check),
         float(farthest),
         float(nearest),
         shot.scratch,
@@ -289,32 +281,6 @@ def _scene(shot: Shot, full: Views, tracks: Tracks, *, found_mattes: bool) -> _S
         shot.learned,
         shot.learned_sinks,
     )
-
-
-def _size(full: Views, long_side: float) -> tuple[int, int]:
-    """Width and height of a view's images, reduced to a long side where theirs is longer."""
-    scale = min(1.0, long_side / max(full.width, full.height))
-    return max(1, round(full.width * scale)), max(1, round(full.height * scale))
-
-
-def _neighbors(
-    shot: Shot, views: Views, depths: Sequence[NDArray[np.float64]], everywhere: NDArray[np.float64]
-) -> tuple[tuple[int, ...], ...]:
-    """The frames that each frame is matched with; saved in the scratch folder, as every process needs all."""
-    kept = shot.scratch / _NEIGHBORS
-    if kept.exists():
-        frames, counts = load_arrays(kept, "frames", "counts").values()
-        found = np.split(frames, np.cumsum(counts)[:-1])
-        if len(found) != len(views) or not np.all((frames >= 0) & (frames < len(views))):
-            raise ValueError(f"{kept.name} is of another shot")
-        return tuple(tuple(map(int, each)) for each in found)
-    chosen: list[tuple[int, ...]] = []
-    for frame, own in enumerate(depths):
-        shot.check()
-        chosen.append(tuple(sweep.choose_neighbors(views, frame, own if len(own) else everywhere)))
-    counts = np.array([len(each) for each in chosen])
-    save_arrays(kept, frames=np.array([other for each in chosen for other in each], np.int32), counts=counts)
-    return tuple(chosen)
 
 
 def _motion(shot: Shot, tracks: Tracks, views: Views) -> moving.TrackMotion:
@@ -388,25 +354,14 @@ def _complete(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[n
     confidence = (support**2 * sure * np.clip(1 - 2 * match, 0, 1)).astype(np.float32)
     pause()
     moves, hides = _moves(scene, frame, pause)
-    confidence[_resized(moves, views)] = 0
+    confidence[resized(moves, views)] = 0
     whole, _ = fill.fill(fused, confidence, scene.images.color(frame), least=scene.farthest, most=scene.nearest)
     if moves.any():  # most frames of a static scene need no look at others for shadows
-        behind = _resized(whole, scene.motion_views)
+        behind = resized(whole, scene.motion_views)
         shadowed = shadows.shadowed(scene.motion_images.color, frame, behind, scene.motion_views)
         moves = moving.standing(moves, shadowed & ~hides)
     subjects = moving.separate(moves, _load(scene, "flow", frame).astype(np.float32))
-    return np.stack([whole, confidence, _resized(subjects, views).astype(np.float32)])
-
-
-def _resized(values: NDArray, views: Views) -> NDArray:
-    """Masks, labels or depth [H, W] at another size: of the nearest pixel, so that nothing comes between two."""
-    if values.shape == (views.height, views.width):
-        return values
-    rows, columns = (
-        ((np.arange(size) + 0.5) * old / size).astype(np.intp)
-        for size, old in zip((views.height, views.width), values.shape, strict=True)
-    )
-    return np.ascontiguousarray(values[np.ix_(rows, columns)])
+    return np.stack([whole, confidence, resized(subjects, views).astype(np.float32)])
 
 
 def _paths(scene: _Scene, frame: int) -> list[pixel_paths.PixelPaths]:
@@ -428,7 +383,7 @@ def _moves(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np.b
     pause()
 
     def matched(other: int) -> NDArray[np.float32]:
-        return np.stack([_resized(each, views) for each in _load(scene, "match", other)])
+        return np.stack([resized(each, views) for each in _load(scene, "match", other)])
 
     pace = keeping_pace.keeping_pace(matched, images.color, frame, views, resolved=_half_pixel(scene, frame))
     votes, dense, hides = keeping_pace.counted(votes, dense, pace, matched(frame)[0])
@@ -490,7 +445,7 @@ def _footings(shot: Shot, scene: _Scene) -> list[NDArray[np.float32]]:
     kept = scene.folder / _FOOTINGS
     if not kept.exists():
         fit = completion.load_fit(scene.folder / _FIT) if scene.learned is not None else None
-        small = partial(_resized, views=scene.motion_views)
+        small = partial(resized, views=scene.motion_views)
 
         def seen(frame: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
             inverse_depth, subjects = _subjects(scene, frame)

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...common.files import load_arrays, save_arrays
 from . import matching
 from .view import Views
 
@@ -131,6 +133,28 @@ def _compared(warps: NDArray[np.float64], width: int, height: int) -> NDArray[np
         if not np.all(np.linalg.norm(places[plane + 1] - places[chosen[-1]], axis=0) < _APART):
             chosen.append(plane)
     return np.isin(np.arange(len(warps)), [*chosen, len(warps) - 1])
+
+
+def neighbors(kept: Path, views: Views, *, check: Callable[[], None]) -> tuple[tuple[int, ...], ...]:
+    """The frames that each frame is matched with; saved in a file, as every process needs all.
+
+    `check` is called for each frame; it may raise to end the work.
+    """
+    if kept.exists():
+        frames, counts = load_arrays(kept, "frames", "counts").values()
+        found = np.split(frames, np.cumsum(counts)[:-1])
+        if len(found) != len(views) or not np.all((frames >= 0) & (frames < len(views))):
+            raise ValueError(f"{kept.name} is of another shot")
+        return tuple(tuple(map(int, each)) for each in found)
+    depths = [views.sparse(frame)[1][:, 2] for frame in range(len(views))]
+    everywhere = np.concatenate(depths)
+    chosen: list[tuple[int, ...]] = []
+    for frame, own in enumerate(depths):
+        check()
+        chosen.append(tuple(choose_neighbors(views, frame, own if len(own) else everywhere)))
+    counts = np.array([len(each) for each in chosen])
+    save_arrays(kept, frames=np.array([other for each in chosen for other in each], np.int32), counts=counts)
+    return tuple(chosen)
 
 
 def choose_neighbors(views: Views, frame: int, depths: NDArray[np.floating]) -> list[int]:

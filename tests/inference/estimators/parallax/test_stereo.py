@@ -395,7 +395,7 @@ def test_resizing_a_camera_keeps_its_rays():
 
 
 def test_the_size_of_stereo_is_told():
-    assert INFO.depth_size == pipeline._LONG_SIDE
+    assert INFO.depth_size == frames.LONG_SIDE
 
 
 def test_detail_is_what_smaller_images_lose_in_many_places(make):
@@ -409,8 +409,8 @@ def test_detail_is_what_smaller_images_lose_in_many_places(make):
 
 
 def test_stereo_is_as_fine_as_the_images_and_motion_is_not(scene, make, tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "_MOTION_SIDE", 96)
-    monkeypatch.setattr(pipeline, "_LONG_SIDE", 150)
+    monkeypatch.setattr(frames, "_MOTION_SIDE", 96)
+    monkeypatch.setattr(frames, "LONG_SIDE", 150)
     scene = scene.first(12)
     for name, sigma, width in (("sharp", 0.0, 150), ("blurred", 4.0, 96)):
         images = [cv2.GaussianBlur(each, (0, 0), sigma) if sigma else each for each in scene.images]
@@ -423,7 +423,7 @@ def test_stereo_is_as_fine_as_the_images_and_motion_is_not(scene, make, tmp_path
 def test_labels_come_back_from_a_larger_size_and_paths_are_enlarged():
     small, large = views(width=32, height=18), views(width=42, height=24)
     labels = np.random.default_rng(6).integers(0, 5, (18, 32)).astype(np.int32)
-    np.testing.assert_array_equal(pipeline._resized(pipeline._resized(labels, large), small), labels)
+    np.testing.assert_array_equal(frames.resized(frames.resized(labels, large), small), labels)
 
     def stretched(width, height):  # places that a picture twice as large has, whatever its size
         y, x = np.mgrid[:height, :width].astype(np.float32)
