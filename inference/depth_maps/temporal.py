@@ -228,7 +228,7 @@ def _look_up(mine, theirs, image, other, rotation, shift, back, focal, cx, cy, f
     height, width = mine.shape
     for y in range(height):
         for x in range(width):
-            u, v, z = reprojected(x, y, 1.0 / mine[y, x], rotation, shift, focal, cx, cy)
+            u, v, z = _reprojected(x, y, 1.0 / mine[y, x], rotation, shift, focal, cx, cy)
             if z <= 1e-9 or u < 0 or v < 0 or u > width - 1 or v > height - 1:
                 continue
             depth = 1.0 / theirs[int(v + 0.5), int(u + 0.5)]
