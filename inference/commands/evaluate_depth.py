@@ -33,6 +33,10 @@ def run(options: argparse.Namespace) -> None:
     """Measure, print the figures, and write the report if one is requested."""
     sequences = _named(options.depth)
     slices = check_report(options, sequences)
+    if options.report or not options.truth:  # these read the plate
+        for name, (_, sequence) in sequences.items():
+            other = depth_sequence.other_plate(sequence, sequence.source)
+            _log(*filter(None, [other]), who=name)
     if options.truth:
         comparisons = _compared(options, sequences)
         _show(options, comparisons)

@@ -281,6 +281,15 @@ def read(folder: str | Path) -> DepthSequence:
     return sequence
 
 
+def stamp(folder: str | Path) -> tuple[int, int] | None:
+    """Size and time of a folder's ``depth.json``; None where it has none, as while its maps are replaced."""
+    try:
+        found = (Path(folder) / SIDECAR).stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
 def located(sequence: DepthSequence, folder: str | Path) -> DepthSequence:
     """A sequence from `read` with the plate's path made absolute, relative to where the folder is now.
 

@@ -1,8 +1,10 @@
-"""The maps of an existing depth sequence, for what starts from it: refined, or completing what is measured."""
+"""The maps of an existing depth sequence, for what starts from it (refined, or completing what is measured) or measures
+it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -167,6 +169,34 @@ class SequenceMaps:
 def _is_depth(values: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Where values are finite and can be reckoned with."""
     return np.asarray(np.abs(values) <= _LARGEST, bool)
+
+
+def map_reader(folder: Path, sequence: DepthSequence) -> Callable[[int], NDArray[np.float32] | None]:
+    """What gives the map of a source frame of a finished depth sequence; None where there is no file.
+
+    `sequence` is what the folder's ``depth.json`` had when it was loaded. Where another estimate has replaced that
+    depth since, or begins to, this or the next map raises a `Failure` (FAILED): figures would be of both.
+    """
+
+    def unless(is_same: bool) -> None:
+        if not is_same:
+            raise Failure(
+                exit_codes.FAILED,
+                f"The depth in {folder} was replaced while it was measured.",
+                hint="Measure it again when it is finished.",
+            )
+
+    as_it_was = depth_sequence.stamp(folder)
+    unless(as_it_was is not None and depth_sequence.load(folder) == sequence)
+
+    def read(frame: int) -> NDArray[np.float32] | None:
+        file = folder / disparity_name(frame)
+        try:
+            return read_map(file) if file.exists() else None
+        finally:  # depth.json goes before the first map is replaced, so this one is still of the same depth
+            unless(depth_sequence.stamp(folder) == as_it_was)
+
+    return read
 
 
 def filled(disparity: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:

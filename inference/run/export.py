@@ -82,7 +82,7 @@ def export(wanted: Export, *, overwrite: bool, emit: Emit, check: Check) -> Outc
     contract.validate(wanted)
     depth = Path(wanted.depth)
     depth = (depth.parent if depth.name == depth_sequence.SIDECAR else depth).absolute()
-    as_it_was = _stamp(depth)
+    as_it_was = depth_sequence.stamp(depth)
     sequence = depth_sequence.load(depth)
     source = sequence.source if wanted.plate is None else same_plate(wanted.plate, sequence.source)
     if wanted.format == "ply" or wanted.at_full_size:
@@ -119,15 +119,6 @@ def export(wanted: Export, *, overwrite: bool, emit: Emit, check: Check) -> Outc
     finally:
         leftovers.remove_empty(made)
     return Outcome(frames=work.frames, files=len(files.targets))
-
-
-def _stamp(depth: Path) -> tuple[int, int] | None:
-    """Size and time of a depth sequence's record; None where it has none."""
-    try:
-        found = (depth / depth_sequence.SIDECAR).stat()
-    except OSError:
-        return None
-    return found.st_size, found.st_mtime_ns
 
 
 def remove_temporary(folder: Path) -> None:
@@ -407,7 +398,7 @@ class _Work:
         try:
             maps = tuple(np.nan_to_num(exr.read_map(self._depth / name, size=self._size)) for name in names)
         finally:  # depth.json goes before the first map is replaced, so these are still of the same depth
-            if _stamp(self._depth) != self._as_it_was:
+            if depth_sequence.stamp(self._depth) != self._as_it_was:
                 raise Failure(
                     exit_codes.FAILED,
                     f"The depth in {self._depth} was replaced while it was exported.",

@@ -13,7 +13,7 @@ from ...common.units import counted, frame_ranges
 from ...contract import depth_sequence
 from ...contract.depth_sequence import DepthSequence, disparity_name
 from ...contract.numbering import frame_numbers
-from ...media.exr import read_map
+from ...depth_maps.sequence_maps import map_reader
 from ..datasets import protocols
 from ..datasets.ground_truth import GroundTruth
 from ..datasets.protocols import PLAIN, NothingMeasuredError, Protocol, fitted
@@ -162,6 +162,8 @@ def compare(
     ------
     DepthSequenceError, ClipError
         The folder or a map in it cannot be read.
+    Failure
+        FAILED: see `map_reader`.
     GroundTruthError, MetricsError
         Nothing can be measured.
     """
@@ -193,12 +195,12 @@ def compare(
         )
     whole = ground_truth.depth(0).shape if protocol.crop and not prepared else None
 
+    read = map_reader(folder, sequence)
+
     def disparity(index: int) -> NDArray[np.floating] | None:
         frame = origin + numbers[index]
-        if frame not in estimated:
-            return None
-        found = read_map(folder / disparity_name(frame))
-        return found if whole is None else protocols.of_whole_image(found, whole, protocol)
+        found = read(frame) if frame in estimated else None
+        return found if whole is None or found is None else protocols.of_whole_image(found, whole, protocol)
 
     parts: list[Part] = []
     unmeasured: dict[str, NothingMeasuredError] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -12,10 +13,10 @@ from numpy.typing import NDArray
 
 from ...common.failures import ClipError
 from ...contract import depth_sequence
-from ...contract.depth_sequence import DepthSequence, disparity_name
+from ...contract.depth_sequence import DepthSequence
 from ...contract.job import Source
+from ...depth_maps.sequence_maps import map_reader
 from ...media.clip import open_clip
-from ...media.exr import read_map
 from ..accuracy.comparison import Comparison, Part
 from ..accuracy.metrics import METRIC, Metric
 from ..alignment import measured
@@ -210,10 +211,10 @@ class OnDisk:
     folder: Path
     sequence: DepthSequence
 
-    def disparity(self, frame: int) -> NDArray[np.float32] | None:
-        """A source frame's map; None where the folder has none."""
-        path = self.folder / disparity_name(frame)
-        return read_map(path) if path.exists() else None
+    @cached_property
+    def disparity(self) -> Maps:
+        """Source frame to its map; see `map_reader`."""
+        return map_reader(self.folder, self.sequence)
 
 
 def of_sequences(

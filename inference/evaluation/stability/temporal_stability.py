@@ -32,9 +32,9 @@ from numpy.typing import NDArray
 
 from ...common.failures import ClipError
 from ...contract import depth_sequence
-from ...contract.depth_sequence import DepthSequence, Shot, disparity_name
+from ...contract.depth_sequence import DepthSequence, Shot
+from ...depth_maps.sequence_maps import map_reader
 from ...media.clip import open_clip
-from ...media.exr import read_map
 from ...media.mattes import mattes as read_mattes
 from ..datasets.protocols import MetricsError
 from . import drift, following
@@ -131,14 +131,10 @@ def _stability_of_shot(
     size = max(1, round(sequence.width * scale)), max(1, round(sequence.height * scale))
     masks = None if mattes is None else read_mattes(mattes, first, last, size)
 
-    def disparity(frame: int) -> NDArray[np.float32] | None:
-        file = folder / disparity_name(frame)
-        return read_map(file) if file.exists() else None
-
     with open_clip(sequence.source, sequence.first_frame, sequence.last_frame) as clip:
         return measure_stability(
             clip.read(first, last, size=size),
-            disparity,
+            map_reader(folder, sequence),
             spread=0.0 if spread is None else spread.p99 - spread.p1,
             windows=drift.windows_of(sequence),
             moving=None if masks is None else lambda frame: masks[frame - first],

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from inference.contract import depth_sequence, exit_codes
+from inference.contract import depth_sequence, exit_codes, plate_files
 from inference.contract.depth_sequence import DepthSequence, Range, Shot, disparity_name
 from inference.contract.job import Source
 from inference.media.exr import read_map, write_map
@@ -96,6 +96,16 @@ def test_without_ground_truth_temporal_stability_is_printed(worker, still, tmp_p
     still_row, noisy_row = (line.split() for line in noisy.stdout.splitlines()[1:])
     assert still_row[-1] == "e" and noisy_row[-1] == "other"
     assert 1.0 < float(noisy_row[1].rstrip("%")) < 3.0, "0.98 of the noise's deviation, which is 2 %"
+
+
+def test_a_plate_that_is_another_by_now_is_said_beside_the_temporal_stability(worker, still, tmp_path):
+    made = depth_sequence.load(still)
+    estimated_from = dataclasses.replace(made, plate_files=plate_files.look(made.source, None, None))
+    depth_sequence.save(estimated_from, still)
+    assert worker("evaluate", still).stderr == ""
+    cv2.imwrite(str(tmp_path / "plate" / "p.1003.png"), texture()[::-1])
+    done = worker("evaluate", still)
+    assert done.returncode == 0 and "is not the file that the depth was estimated from" in done.stderr
 
 
 def test_temporal_stability_as_json_has_no_nan(worker, still):

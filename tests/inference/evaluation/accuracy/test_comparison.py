@@ -9,11 +9,14 @@ import pytest
 from depth_writer import write_depth
 from ground_truth_maker import truth_of
 
+from inference.common.failures import Failure
+from inference.contract import depth_sequence
 from inference.contract.depth_sequence import DepthSequenceError, disparity_name
 from inference.evaluation.accuracy.comparison import compare
 from inference.evaluation.accuracy.metrics import MetricsError
 from inference.evaluation.datasets import protocols
 from inference.evaluation.datasets.protocols import PLAIN, Crop, Protocol
+from inference.media.exr import write_map
 
 DEPTHS = 2 + 6 * np.random.default_rng(3).random((6, 12, 16)).astype(np.float32)
 FRAMES = Protocol(average="frames", align="clip")
@@ -38,6 +41,26 @@ def test_the_truths_first_frame_is_the_clips_first_image(tmp_path):
     assert [(part.first_frame, part.last_frame) for part in found.parts] == [(1002, 1004)]
     assert found.without_estimate == (1000, 1001, 1005) and found.without_ground_truth == 0
     assert found.notes() == ["clip: 3 frames with ground truth, of 1000 to 1005, had no depth."]
+
+
+def test_depth_that_is_replaced_meanwhile_is_not_measured(tmp_path):
+    """Its record goes before its first map is replaced: no figure is of two estimates."""
+    write_depth(tmp_path, {1000 + n: inverse(n) for n in range(2, 5)}, files=names(range(1000, 1006)))
+    before, ground_truth = depth_sequence.load(tmp_path), truth_of(DEPTHS)
+
+    def replaced(index):
+        (tmp_path / "depth.json").unlink(missing_ok=True)
+        write_map(tmp_path / disparity_name(1003), np.ones((12, 16)))
+        return ground_truth.depth(index)
+
+    found = compare(tmp_path, ground_truth)
+    with pytest.raises(Failure, match="was replaced while it was measured"):
+        compare(tmp_path, replace(ground_truth, read_depth=replaced))
+    with pytest.raises(Failure, match="was replaced while it was measured"):
+        found.disparity(2)  # as a report's figures are made
+    depth_sequence.save(replace(before, estimator="another"), tmp_path)
+    with pytest.raises(Failure, match="was replaced while it was measured"):
+        compare(tmp_path, ground_truth, sequence=before)
 
 
 def test_truth_for_some_images_only(tmp_path):
