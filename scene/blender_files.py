@@ -22,7 +22,7 @@ from ..inference.contract.depth_sequence import Shot
 from ..inference.contract.export import Export
 from . import camera, nodes, whole_files
 from .build import fit_scene
-from .depth import Depth
+from .depth import Depth, estimated_again, is_of_earlier_estimate
 from .export import built
 from .fog import find_fog
 from .fog_grid import Grid, write_grid
@@ -134,8 +134,8 @@ def write_meshes(
     Raises
     ------
     Problem
-        A shot has no mesh in the scene, or one of points; it shows nothing at a frame; a file is there already, the
-        folder cannot be written, or Blender cannot write one.
+        A shot has no mesh in the scene, or one of points, or of an earlier estimate; it shows nothing at a frame; a
+        file is there already, the folder cannot be written, or Blender cannot write one.
     """
     folder = Path(export.output)
     by_frame = kind == "ply_mesh"
@@ -181,8 +181,8 @@ def write_fogs(
     Raises
     ------
     Problem
-        A shot has no fog in the scene; a file is there already, the folder cannot be written; or as
-        `fog_grid.write_grid`. The frames before it are whole.
+        A shot has no fog in the scene, or of an earlier estimate; a file is there already, the folder cannot be
+        written; or as `fog_grid.write_grid`. The frames before it are whole.
     """
     folder, paths = Path(export.output), []
     wanted = [
@@ -192,6 +192,7 @@ def write_fogs(
     ]
     for _, frame in wanted:
         paths.append(folder / contract.file_name("fog_vdb", depth.sequence, frame=frame))
+    _require_current(depth, list(dict.fromkeys(fog for fog, _ in wanted)))
     before, subframe = scene.frame_current, scene.frame_subframe
     try:
         with _into(folder, paths, overwrite=overwrite):
@@ -218,10 +219,18 @@ def _meshes(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> list[bpy.types.
             f"No depth mesh of frames {shot.first_frame}-{shot.last_frame} of {depth.name} is in this scene: build it "
             "first."
         )
+    _require_current(depth, found)
     for thing in found:
         if nodes.modifier_input(modifier_of(thing), "Point Cloud"):
             raise Problem(f"{thing.name} is a point cloud: switch that off in its modifier, or export points.")
     return found
+
+
+def _require_current(depth: Depth, things: list[bpy.types.Object]) -> None:
+    """Raise a `Problem` where what is to be written shows the depth by the values of an earlier estimate."""
+    names = [thing.name for thing in things if is_of_earlier_estimate(thing, depth)]
+    if names:
+        raise Problem(estimated_again(depth, names))
 
 
 def _copy(mesh: bpy.types.Object, depth: Depth, scene: bpy.types.Scene, frames: range) -> bpy.types.Object:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -215,6 +217,23 @@ def percentiles(shot: Shot) -> list[float]:
     return [0.0, 0.0] if shot.range is None else [shot.range.p1, shot.range.p99]
 
 
+def is_of_earlier_estimate(thing: bpy.types.ID, depth: Depth) -> bool:
+    """Whether what was built of a shot has the values of an earlier estimate in the folder of its depth."""
+    before = tags.numbers(thing, tags.VALUES, 2)
+    shots = (shot for shot in depth.sequence.done_shots if shot.first_frame == thing.get(tags.SHOT))
+    now = [value for shot in shots for value in percentiles(shot)]
+    return before is not None and not all(math.isclose(*pair, rel_tol=1e-5) for pair in zip(before, now))
+
+
+def estimated_again(depth: Depth, names: Sequence[str]) -> str:
+    """The sentence about things of such names that `is_of_earlier_estimate` holds for."""
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return (
+        f"The depth of {depth.name} was estimated again in its folder, with other values, since {names[0]}{more} was "
+        "built: build it again."
+    )
+
+
 def load(folder: str | Path, *, frame_offset: int = 0) -> Depth:
     """Load a finished depth sequence, from any place on any machine.
 
@@ -338,8 +357,11 @@ def _maps(depth: Depth, kind: str, moved_from: Path | None = None) -> bpy.types.
         tags.tag(image, kind)
     set_where_new(image.colorspace_settings, name="Non-Color")
     set_where_new(image, alpha_mode="NONE", source="SEQUENCE", filepath=portable_path(path))
-    if tags.text(image, tags.JOB) != depth.sequence.fingerprint:
+    values = tuple(value for each in shots for value in percentiles(each))
+    is_same = tags.numbers(image, tags.VALUES, len(values)) == values  # a job may be done again, of a newer clip
+    if not is_same or tags.text(image, tags.JOB) != depth.sequence.fingerprint:
         tags.set_text(image, tags.JOB, depth.sequence.fingerprint)
+        image[tags.VALUES] = values
         image.reload()  # Blender goes on showing what it has read, and the folder may hold another estimate since
     return image
 

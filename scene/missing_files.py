@@ -11,12 +11,11 @@ from itertools import islice
 from pathlib import Path
 
 import bpy
-import numpy as np
 
 from ..inference.contract.untrusted import is_folder, is_there
 from . import current_run, depth_list, places, standing, tags
 from . import depth as depth_module
-from .depth import Depth, DepthError, percentiles
+from .depth import Depth, DepthError, estimated_again, is_of_earlier_estimate
 from .depth_list import EntryKey
 from .disk_status import Seen
 from .plate import PlateError, may_look, require_plate
@@ -166,20 +165,13 @@ def _changed(depth: Depth) -> str | None:
     image = depth_module.find_disparity_image(depth)
     names = []
     for thing in (*bpy.data.objects, *bpy.data.node_groups) if image is not None else ():
-        before = tags.numbers(thing, tags.VALUES, 2)
-        if before is None or thing.library is not None or not thing.users or thing.get(tags.DEPTH) != image:
-            continue
-        shots = (shot for shot in depth.sequence.done_shots if shot.first_frame == thing.get(tags.SHOT))
-        if not all(np.allclose(before, percentiles(shot), rtol=1e-5, atol=0) for shot in shots):
+        is_ours = thing.library is None and thing.users and thing.get(tags.DEPTH) == image
+        if is_ours and is_of_earlier_estimate(thing, depth):
             names.append(thing.name)
     if not names:
         built = depth.sequence.done_shots if image is not None and image.users else ()
         return next((why for why in (standing.solved_since(depth, shot) for shot in built) if why is not None), None)
-    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    return (
-        f"The depth of {depth.name} was estimated again in its folder, with other values, since {names[0]}{more} was "
-        "built: build it again."
-    )
+    return estimated_again(depth, names)
 
 
 def _of_image(image: bpy.types.Image) -> list[str]:

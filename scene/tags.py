@@ -11,6 +11,7 @@ property           value
                    those of all jobs whose plate it is, with spaces between
 ``fathom_starts``  on objects with a modifier: the starting values of its inputs, which follow the depth for as long as
                    the artist has not changed them
+``fathom_values``  percentiles of the disparity that it was built from; on images of maps those of all shots
 ``fathom_size``    on a camera of the artist's: one unit of its depth's distances in the camera's own space, where not 1
 =================  ==================================================================================================
 

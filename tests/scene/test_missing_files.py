@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 from bl_ext.dev.fathom.inference.contract import depth_sequence
 from bl_ext.dev.fathom.inference.contract.depth_sequence import Range
+from bl_ext.dev.fathom.scene import blender_files, compositing, depth_list, disk_status, export, missing_files
 from bl_ext.dev.fathom.scene import camera as cameras
-from bl_ext.dev.fathom.scene import compositing, depth_list, disk_status, missing_files
 from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene import fog as fogs
 from bl_ext.dev.fathom.scene import mesh as meshes
+from bl_ext.dev.fathom.scene.problems import Problem
 from geometry_tools import evaluated
 
 from tests.marks import rest_slow
@@ -206,6 +207,45 @@ def test_files_that_come_back_are_read_again(tmp_path, empty_file):
     assert shown(scene, [mesh], 2)[0] > 0
 
 
+def twice(folder):
+    """Let a folder have the depth of the same job, done again, that is twice as near."""
+    made = depth_sequence.load(folder)
+    (shot,) = made.shots
+    for frame in range(shot.first_frame, shot.last_frame + 1):
+        values = 2 * depth_maker.slanted(frame, *SIZE)
+        depth_maker.write_map(folder / depth_sequence.disparity_name(frame), values)
+    values = (2 * each for each in (shot.range.minimum, shot.range.maximum, shot.range.p1, shot.range.p99))
+    nearer = Range(**dict(zip(("minimum", "maximum", "p1", "p99"), values)))
+    depth_sequence.save(replace(made, shots=(replace(shot, range=nearer),)), folder)
+
+
+def test_a_job_that_is_done_again_in_its_folder_is_shown_once_it_is_built_again(tmp_path, empty_file):
+    """Blender has read the maps of before and keeps them: the new percentiles would go with the old maps."""
+    folder = depth_maker.make(tmp_path, camera=filmed)
+
+    def middle():
+        mesh, _fog = built(empty_file, folder)
+        data = evaluated(mesh, empty_file, 2).data
+        return np.median([-vertex.co.z for vertex in data.vertices])
+
+    before = middle()
+    twice(folder)
+    assert middle() == pytest.approx(before / 2, rel=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["ply_mesh", "fog_vdb"])
+def test_what_was_built_of_an_earlier_estimate_is_not_exported(tmp_path, empty_file, kind):
+    folder = depth_maker.make(tmp_path, camera=filmed)
+    built(empty_file, folder)
+    twice(folder)
+    depth = depths.load(folder)
+    values = {"directory": str(tmp_path / "out"), "format": kind.upper(), "frames": "2-3"}
+    made = export.wanted(depth, values, scene=empty_file)
+    with pytest.raises(Problem, match=r"was estimated again in its folder.*build it again"):
+        blender_files.write(depth, made, kind, scene=empty_file)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("quantity", ["inverse_depth", "relative_disparity"])
 def test_what_was_built_of_an_earlier_estimate_in_the_same_folder_is_said(tmp_path, empty_file, quantity):
     """Blender shows the new maps by the old percentiles, at distances that are nobody's, until it is built again."""
@@ -214,11 +254,7 @@ def test_what_was_built_of_an_earlier_estimate_in_the_same_folder_is_said(tmp_pa
     before = depth_list.load(scene)
     compositing.add_fog(scene, before, before.done_shots[0])
     assert missing_files.of_file() == []
-    made = depth_sequence.load(folder)
-    (shot,) = made.shots
-    values = (2 * each for each in (shot.range.minimum, shot.range.maximum, shot.range.p1, shot.range.p99))
-    twice = Range(**dict(zip(("minimum", "maximum", "p1", "p99"), values)))
-    depth_sequence.save(replace(made, shots=(replace(shot, range=twice),)), folder)
+    twice(folder)
     (sentence,) = missing_files.of_file()
     assert "was estimated again in its folder, with other values, since" in sentence
     assert "Mesh and 1 more was built: build it again" in sentence
