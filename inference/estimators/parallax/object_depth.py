@@ -93,7 +93,7 @@ def depths(
     result: list[NDArray[np.float32]] = []
     chains: list[_Chain] = []
     open_chains: dict[int, _Chain] = {}
-    parents: dict[int, _Chain] = {}
+    parents: dict[int, tuple[_Chain, int]] = {}
     inverse_depth, labels = load(0) if count else (np.empty((0, 0), np.float32), np.empty((0, 0), np.int32))
     for frame in range(count):
         check()
@@ -103,12 +103,11 @@ def depths(
         for label in range(1, number):
             chain = open_chains.get(label)
             if chain is None:
-                before = parents.get(label)
-                chain = open_chains[label] = _Chain(parent=None if before is None else (before, len(before.frames) - 1))
+                chain = open_chains[label] = _Chain(parent=parents.get(label))
                 chains.append(chain)
             chain.frames.append(frame)
             chain.labels.append(label)
-            ground, least, nearest = _observed(inverse_depth, labels, label)
+            ground, least, nearest = observed(inverse_depth, labels, label)
             chain.ground.append(ground)
             chain.least.append(least)
             chain.most.append(min(nearest, float(np.log(most))))
@@ -117,11 +116,11 @@ def depths(
         if frame + 1 < count:
             flow = pair(frame).astype(np.float32)
             inverse_depth, after = load(frame + 1)
-            linked, parts = _linked(labels, after, flow)
+            following, parts = linked(labels, after, flow)
             for label, chain in open_chains.items():
-                chain.growth[-1] = _growth(labels == label, flow)
-            parents = {label: open_chains[old] for label, old in parts.items()}
-            open_chains = {linked[label]: chain for label, chain in open_chains.items() if label in linked}
+                chain.growth[-1] = growth(labels == label, flow)
+            parents = {label: (open_chains[old], len(open_chains[old].frames) - 1) for label, old in parts.items()}
+            open_chains = {following[label]: chain for label, chain in open_chains.items() if label in following}
             labels = after
     solved: dict[int, NDArray[np.float64]] = {}
     for chain in chains:  # parents come before their parts
@@ -133,7 +132,7 @@ def depths(
     return result
 
 
-def _observed(inverse_depth: NDArray[np.float32], labels: NDArray[np.int32], label: int) -> tuple[float, float, float]:
+def observed(inverse_depth: NDArray[np.float32], labels: NDArray[np.int32], label: int) -> tuple[float, float, float]:
     """The ground that an object touches in a frame (NaN: none), and its bounds; logarithms of inverse depth."""
     height, width = labels.shape
     inside = labels == label
@@ -155,7 +154,7 @@ def _observed(inverse_depth: NDArray[np.float32], labels: NDArray[np.int32], lab
     return ground, hidden, np.inf
 
 
-def _linked(
+def linked(
     before: NDArray[np.int32], after: NDArray[np.int32], flow: NDArray[np.float32]
 ) -> tuple[dict[int, int], dict[int, int]]:
     """Labels of a frame's objects with those of the next frame's, the most alike first, each once.
@@ -186,7 +185,7 @@ def _linked(
     return result, {label: old for label, old in parts.items() if label not in result.values()}
 
 
-def _growth(inside: NDArray[np.bool_], flow: NDArray[np.float32]) -> float:
+def growth(inside: NDArray[np.bool_], flow: NDArray[np.float32]) -> float:
     """The logarithm of a region's change of scale to the next frame: of the similarity that fits its flow best."""
     height, width = inside.shape
     rows, columns = np.nonzero(inside)
@@ -218,6 +217,9 @@ def _middle(inverse_depth: NDArray[np.float32]) -> float:
 def _solve(chain: _Chain, inherited: float) -> NDArray[np.float64]:
     """The logarithm of an object's inverse depth in each of its frames; `inherited`: of the one that it came from."""
     ground, least, most, seen = (np.array(values) for values in (chain.ground, chain.least, chain.most, chain.seen))
+    most = np.where(
+        most < least, np.inf, most
+    )  # what hides its feet would be behind what it hides: it is no such thing
     growth = np.array(chain.growth[:-1])
     steady = 1 / np.where(np.isnan(growth), _UNSEEN_STEP, _STEP) ** 2
     growth = np.clip(np.nan_to_num(growth), -0.1, 0.1)
@@ -228,7 +230,12 @@ def _solve(chain: _Chain, inherited: float) -> NDArray[np.float64]:
         contact, looks = _weight(ground, value), _weight(seen, value)
         too_far, too_near = 1.0 * (value < least), 1.0 * (value > most)
         weight = contact + looks + too_far + too_near + _WEAK
-        target = contact * np.nan_to_num(ground) + looks * np.nan_to_num(seen) + too_far * least + too_near * most
+        target = (
+            contact * np.nan_to_num(ground)
+            + looks * np.nan_to_num(seen)
+            + too_far * least
+            + too_near * np.where(too_near > 0, most, 0)
+        )
         target += _WEAK * np.minimum(least, most)
         if not np.isnan(inherited):
             weight[0] += 1

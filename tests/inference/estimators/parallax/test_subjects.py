@@ -327,3 +327,39 @@ def test_a_part_that_comes_off_lasts_as_long_as_what_it_was_a_part_of():
         lambda frame: (SCENE, labels[frame]), lambda frame: flow, len(labels), most=3.0, check=lambda: None
     )
     assert (found[-1][1:] > 0).all()
+
+
+def test_a_part_goes_on_from_what_it_was_a_part_of_whatever_their_order():
+    """The whole comes nearer by itself; its last frame before the part comes off counts, not the one after."""
+    whole, part, rest = box(40, 30, 80, HEIGHT), box(40, 30, 64, HEIGHT), box(65, 30, 80, HEIGHT)
+    y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
+    step = 0.03 * np.stack([x - 60, y - HEIGHT], axis=-1)
+
+    def comes_off(first, second):
+        labels = [whole.astype(np.int32)] * 6 + [first + 2 * second.astype(np.int32)] * 6
+        found = object_depth.depths(
+            lambda frame: (SCENE, labels[frame]), lambda frame: np.stack([step, -step]), 12, most=3.0,
+            check=lambda: None,
+        )  # fmt: skip
+        return found[6][1:]
+
+    np.testing.assert_allclose(comes_off(part, rest), comes_off(rest, part)[::-1], rtol=1e-6)
+
+
+def test_a_wrong_bound_of_one_frame_does_not_move_it():
+    """In one frame something near beside its feet seems to hide them, although it is far from what it stands on."""
+    regions = [box(40, 30, 60, 70)] * 20
+    expected = at(69)
+
+    def found(odd):
+        scenes = [SCENE.copy() for _ in regions]
+        scenes[8][66:, 40:60] = odd  # below the feet, and not beside them
+        scenes[8][66:, :40] = scenes[8][66:, 60:] = 0.02
+        still = np.zeros((2, HEIGHT, WIDTH, 2), np.float32)
+        values = object_depth.depths(
+            lambda frame: (scenes[frame], regions[frame].astype(np.int32)), lambda frame: still, 20, most=3.0,
+            check=lambda: None,
+        )  # fmt: skip
+        return np.array([each[1] for each in values])
+
+    np.testing.assert_allclose(found(0.04), expected, rtol=0.06)
