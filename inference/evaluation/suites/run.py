@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,7 @@ def run(
         An estimator has a missing requirement (weights, packages), or no such parameter.
     Cancelled
     """
+    suite = replace(suite, estimators=tuple(_located(suite, each) for each in suite.estimators))
     weights = {
         each.name: automatic.choose(each.estimator, each.parameters).require()
         for each in suite.estimators
@@ -89,6 +90,17 @@ def run(
                 log(f"{contender.name} on {clip.set.name}, {clip.ground_truth.name}{again}")
                 measured.append(_measured(task, contender, clip, number))
     return measured + (_flat(measured) if suite.flat else [])
+
+
+def _located(suite: Suite, contender: Contender) -> Contender:
+    """A contender whose parameters name folders in full: what these hold is compared by their paths."""
+    declared = automatic.info(contender.estimator).parameters if contender.estimator else ()
+    folders = {each.name for each in declared if each.depth_sequence or each.folder}
+    found = {
+        name: str(suite.path(value).absolute()) if name in folders and isinstance(value, str) and value else value
+        for name, value in contender.parameters.items()
+    }
+    return replace(contender, parameters=found)
 
 
 def _flat(measured: list[Outcome]) -> list[Outcome]:

@@ -246,14 +246,16 @@ def test_a_clip_whose_images_have_changed_is_estimated_again(worker, benchmark):
     assert len(before) == 4 and same == {"near": False, "far": True}
 
 
-def test_an_estimate_from_other_depth_than_there_is_now_is_made_again(worker, benchmark):
+@pytest.mark.parametrize("is_relative", [False, True])
+def test_an_estimate_from_other_depth_than_there_is_now_is_made_again(worker, benchmark, is_relative):
     """A job names the folder alone, also of trained weights, which a training goes on writing."""
     suite = write_suite(benchmark)
     suite.write_text(suite.read_text().replace("truth: truth", "truth: truth, only: [near]"))
     assert worker("evaluate", "--suite", suite).returncode == 0
     work = benchmark / "suite-work"
     given, images = work / "estimates" / "means" / "run0" / "ours" / "near", work / "clips" / "ours" / "near" / "rgb"
-    parameters = f"{{stage: '1', stage1_from: '{given}'}}"
+    named = given.relative_to(benchmark) if is_relative else given
+    parameters = f"{{stage: '1', stage1_from: '{named}'}}"
     suite.write_text(
         "sets: [{name: ours, truth: truth, only: [near]}]\n"
         f"estimators: [{{name: staged, estimator: staged, parameters: {parameters}}}]\n"
