@@ -25,7 +25,7 @@ from ..inference.contract.client import WorkerError
 from ..inference.contract.environment import MissingEnvironment
 from ..inference.contract.events import Event, Progress, Stage, Warning
 from ..inference.contract.job import FIND_CUTS, Job, JobError
-from ..inference.contract.untrusted import is_file, is_there, readable
+from ..inference.contract.untrusted import is_file, is_same_path, is_there, readable
 from ..scene import (
     blender_files,
     build,
@@ -356,6 +356,12 @@ def _build(options: argparse.Namespace) -> None:
             bpy.ops.wm.open_mainfile(filepath=str(Path(options.into).absolute()), use_scripts=False)
         except RuntimeError as error:
             raise Problem(f"{options.into} cannot be opened: {_reason(error)}") from error
+        if bpy.data.version[:2] > bpy.app.version[:2] and is_same_path(Path(options.into), Path(options.save)):
+            theirs, ours = (".".join(map(str, version[:2])) for version in (bpy.data.version, bpy.app.version))
+            raise Problem(
+                f"{options.into} was saved by Blender {theirs}, and this one, {ours}, would lose what it does not "
+                "know: use that Blender, or save under another name."
+            )
     else:
         bpy.ops.wm.read_homefile(use_empty=True)
     scene = bpy.context.scene

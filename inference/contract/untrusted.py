@@ -150,8 +150,8 @@ def is_folder(path: str | Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112  as above
 
 
-def is_same_folder(one: Path, other: Path) -> bool:
-    """Whether two paths name one folder, also by links, mounts, and letters of another case where the disk has one."""
+def is_same_path(one: Path, other: Path) -> bool:
+    """Whether two paths name one place, also by links, mounts, and letters of another case where the disk has one."""
     try:
         return one.samefile(other)
     except OSError:  # one does not exist

@@ -17,7 +17,7 @@ from ..contract.catalogue import Parameter
 from ..contract.depth_sequence import DepthSequence, DepthSequenceError
 from ..contract.hints import setting
 from ..contract.job import Job, Source
-from ..contract.untrusted import is_same_folder, read_bytes
+from ..contract.untrusted import is_same_path, read_bytes
 from ..estimators import requirements
 from ..estimators.base import EstimatorInfo
 from ..media.clip import Clip
@@ -124,7 +124,7 @@ def input_sequences(info: EstimatorInfo, parameters: dict[str, Any], folder: Pat
             found[parameter.name] = hashlib.sha256(read_bytes(Path(named) / depth_sequence.SIDECAR)).hexdigest()
         except DepthSequenceError as error:
             raise Failure(exit_codes.USAGE, f"{setting(parameter.name)} is not a depth sequence: {error}") from error
-        if is_same_folder(Path(named), folder):
+        if is_same_path(Path(named), folder):
             raise Failure(
                 exit_codes.BAD_OUTPUT,
                 f"The result would overwrite {named}, the depth sequence set by {setting(parameter.name)}.",

@@ -25,7 +25,7 @@ from ..contract.hints import setting
 from ..contract.job import NO_CUTS, Job
 from ..contract.job import validate as validate_job
 from ..contract.refinement import Refinement
-from ..contract.untrusted import is_same_folder, read_bytes
+from ..contract.untrusted import is_same_path, read_bytes
 from ..depth_maps import refining
 from ..depth_maps.along_flow import ComparedFrame, normalized_brightness
 from ..depth_maps.joint_upsampling import upsample
@@ -85,7 +85,7 @@ def refine(
     source = sequence.source if wanted.plate is None else same_plate(wanted.plate, sequence.source)
     first, last = sequence.done_shots[0].first_frame, sequence.done_shots[-1].last_frame
     folder = Path(wanted.output).absolute()
-    if is_same_folder(folder, depth):
+    if is_same_path(folder, depth):
         raise Failure(
             exit_codes.BAD_OUTPUT, f"{folder} is the folder of the depth itself.", hint="Choose another output folder."
         )

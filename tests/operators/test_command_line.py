@@ -1,6 +1,7 @@
 """``blender --command fathom``: the function that Blender calls with the arguments."""
 
 import os
+import re
 from types import SimpleNamespace
 
 import bpy
@@ -108,6 +109,19 @@ def test_build_into_a_file_of_the_artists(tmp_path):
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "built.blend"))
     assert "Actor" in bpy.data.objects and bpy.context.scene.frame_end == 77
     assert any(o.get("fathom_kind") == "mesh" for o in bpy.data.objects)
+
+
+def test_a_file_of_a_newer_blender_is_not_replaced(tmp_path, capsys):
+    """This one drops what it does not know when it reads it."""
+    newer = tmp_path / "artist.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(newer), compress=False)
+    held = re.sub(rb"\A(BLENDER\S*?v0?\d)\d\d", rb"\g<1>99", newer.read_bytes())
+    newer.write_bytes(held)
+    folder = str(depth_maker.make(tmp_path / "a", camera=filmed))
+    arguments = ["build", folder, "--into", str(newer), "--what", "camera", "--save"]
+    assert command_line.main([*arguments, str(newer)]) != exit_codes.OK
+    assert "would lose what it does not know" in capsys.readouterr().out and newer.read_bytes() == held
+    assert command_line.main([*arguments, str(tmp_path / "built.blend")]) == exit_codes.OK
 
 
 def test_scripts_of_a_file_that_is_built_into_do_not_run(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from inference.contract.untrusted import (
     RecordError,
     escaped,
     in_a_line,
-    is_same_folder,
+    is_same_path,
     read_bytes,
     read_text,
     readable,
@@ -67,9 +67,9 @@ def test_a_folder_is_the_same_by_whatever_name(tmp_path):
     one.mkdir()
     other.mkdir()
     link.symlink_to(one)
-    assert is_same_folder(one, link) and is_same_folder(one, other / ".." / "one")
-    assert not is_same_folder(one, other) and not is_same_folder(one, tmp_path / "none")
-    assert is_same_folder(tmp_path / "none", other / ".." / "none")
+    assert is_same_path(one, link) and is_same_path(one, other / ".." / "one")
+    assert not is_same_path(one, other) and not is_same_path(one, tmp_path / "none")
+    assert is_same_path(tmp_path / "none", other / ".." / "none")
 
 
 def test_a_file_is_read_up_to_its_bound(tmp_path):
