@@ -358,7 +358,7 @@ def _placement(
         line = ((shot.first_frame, *contract.line_of(suits.p1, suits.p99, near=near, far=far)),)
         if given is not None:
             near_limit, far_limit = 0.5 * near, max(10.0 * far, suits.far_limit)
-    stand = _stand(depth, shot, scene, frames=frames, scale=chosen.get("Scale", 1.0))
+    stand = _stand(depth, shot, scene, frames=frames, scale=chosen.get("Scale"))
     return Placement(first_frame=shot.first_frame, line=line, near_limit=near_limit, far_limit=far_limit, **stand)
 
 
@@ -473,7 +473,9 @@ def built(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> Iterator[bpy.type
         yield from (thing for thing in things if lookup.is_in(thing, scene))
 
 
-def _stand(depth: Depth, shot: Shot, scene: bpy.types.Scene, *, frames: range | None, scale: float) -> dict[str, Any]:
+def _stand(
+    depth: Depth, shot: Shot, scene: bpy.types.Scene, *, frames: range | None, scale: float | None
+) -> dict[str, Any]:
     """How large a shot's distances are in the scene, and where its camera stands, as values of a `Placement`.
 
     That is where its mesh and fog hang: under the camera of the scene that follows the solve which the depth is of, or
@@ -524,10 +526,10 @@ def _filmed(
     return replace(found.camera, distortion=bent[0], distortion_model=bent[1])
 
 
-def _rig(depth: Depth, shot: Shot, scene: bpy.types.Scene, *, otherwise: float) -> tuple[Matrix, float]:
-    """Where the rig of a shot stands, a rotation and a translation, and its scale; `otherwise` : that of none."""
+def _rig(depth: Depth, shot: Shot, scene: bpy.types.Scene, *, otherwise: float | None) -> tuple[Matrix, float]:
+    """Where the rig of a shot stands, a rotation and a translation, and its scale; `otherwise` : that without one."""
     rig = camera.find_rig(depth, shot, scene)
-    if rig is None and otherwise != 1.0:
+    if rig is None and otherwise is not None:
         return Matrix.Identity(4), otherwise
     if rig is None:
         is_metric = depth.sequence.unit == "metres" and scene.unit_settings.system != "NONE"

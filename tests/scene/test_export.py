@@ -9,8 +9,8 @@ import bpy
 import depth_maker
 import numpy as np
 import pytest
+from bl_ext.dev.fathom.inference.contract import depth_sequence, lock
 from bl_ext.dev.fathom.inference.contract import export as contract
-from bl_ext.dev.fathom.inference.contract import lock
 from bl_ext.dev.fathom.inference.contract.job import JobError
 from bl_ext.dev.fathom.scene import blender_files, export, nodes
 from bl_ext.dev.fathom.scene import depth as depth_module
@@ -98,6 +98,21 @@ def test_distances_of_compositing_alone(tmp_path):
     wanted(depth, tmp_path, format="PNG")
     build(["mesh"], depth, depth.done_shots[0], scene=scene)
     assert wanted(depth, tmp_path, format="EXR").placements[0].scale == 1, "the rig's and the mesh's"
+
+
+def test_metric_depth_in_centimeters_of_compositing_alone(tmp_path):
+    """Its distances are those that compositing has, also where its Scale is the one it begins with."""
+    scene = bpy.context.scene
+    scene.unit_settings.system, scene.unit_settings.scale_length = "METRIC", 0.01
+    folder = depth_maker.make(tmp_path / "a", camera=filmed)
+    depth_sequence.save(replace(depth_sequence.load(folder), unit="metres"), folder)
+    depth = depth_module.load(folder)
+    bpy.ops.fathom.load_depth(directory=str(folder))
+    assert wanted(depth, tmp_path, format="EXR").placements[0].scale == pytest.approx(100)
+    bpy.ops.fathom.add_compositing_fog()
+    node = Setup(scene, find_scene_tree(scene), depth, depth.done_shots[0]).find(COMPOSITOR_DEPTH)
+    scale = wanted(depth, tmp_path, format="EXR").placements[0].scale
+    assert scale == pytest.approx(node.inputs["Scale"].default_value)
 
 
 @pytest.mark.parametrize("overridden", [False, True])
