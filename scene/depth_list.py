@@ -320,12 +320,14 @@ def _shown_folder(item: bpy.types.PropertyGroup) -> Path | None:
     """The folder whose maps what was built from an entry shows, if its depth is there.
 
     Blender keeps the paths of images right where it does not know of ours: when a scene is appended to a file
-    elsewhere, or missing files were found.
+    elsewhere, or missing files were found. A folder that the scene lists by itself is another estimate of the same job.
     """
+    others = [each.folder for each in item.id_data.fathom.depths if each != item]
     for image in tags.images("disparity"):
         if item.job and tags.text(image, tags.JOB) == item.job and places.may_look(image.filepath):
             folder = Path(bpy.path.abspath(image.filepath)).parent
-            if is_file(folder / depth_sequence.SIDECAR):
+            is_listed = any(is_same_place(stored, folder) for stored in others)
+            if not is_listed and is_file(folder / depth_sequence.SIDECAR):
                 return folder
     return None
 

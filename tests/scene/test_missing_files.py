@@ -233,6 +233,21 @@ def test_a_job_that_is_done_again_in_its_folder_is_shown_once_it_is_built_again(
     assert middle() == pytest.approx(before / 2, rel=1e-3)
 
 
+def test_a_depth_that_is_gone_is_not_another_of_the_same_job(tmp_path, empty_file):
+    """The clip was rendered again, estimated as a new version, and the first version deleted."""
+    folder = depth_maker.make(tmp_path, camera=filmed)
+    other = tmp_path / "v002"
+    shutil.copytree(folder, other)
+    twice(other)
+    for each in (folder, other):
+        bpy.ops.fathom.load_depth(directory=str(each))
+        built(empty_file, each)
+    shutil.rmtree(folder)
+    with pytest.raises(depths.DepthError, match="is not where it was"):
+        depth_list.load(empty_file, 0)
+    assert depth_list.load(empty_file, 1).folder == other
+
+
 @pytest.mark.parametrize("kind", ["ply_mesh", "fog_vdb"])
 def test_what_was_built_of_an_earlier_estimate_is_not_exported(tmp_path, empty_file, kind):
     folder = depth_maker.make(tmp_path, camera=filmed)
