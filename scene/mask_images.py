@@ -129,6 +129,10 @@ def rasterize(mask: bpy.types.Mask, plate: Plate, folder: Path) -> Path:
             shutil.rmtree(drafts, ignore_errors=True)
         bpy.data.scenes.remove(scene)
         bpy.data.masks.remove(copied)
+    for image in bpy.data.images:  # Blender goes on showing what it has read
+        shown = image.filepath if image.source in ("FILE", "SEQUENCE") and image.library is None else ""
+        if shown and os.path.normpath(bpy.path.abspath(shown)).startswith(os.path.normpath(folder) + os.sep):
+            image.reload()
     return folder
 
 

@@ -232,7 +232,9 @@ def matte_image(depth: Depth, shot: Shot, folder: Path) -> bpy.types.Image:
     path = Path(folder) / names[0]
     ours = (i for i in tags.images("matte") if os.path.normpath(bpy.path.abspath(i.filepath)) == os.path.normpath(path))
     image = next(ours, None)
-    if image is None:
+    if image is not None:
+        image.reload()  # Blender goes on showing what it has read, and the mattes may be others by now
+    else:
         try:
             image = tags.tag(bpy.data.images.load(str(path)), "matte")
         except RuntimeError as error:

@@ -41,6 +41,20 @@ def test_each_frame_has_a_matte(empty_file, tmp_path):
     mask_images.rasterize(box(0.25, 0.5), plate(), tmp_path / "mattes")
 
 
+def shown(image):
+    row = np.array(image.pixels[:]).reshape(48, 64, 4)[24, :, 0]
+    return row[24] > 0.5, row[40] > 0.5
+
+
+def test_mattes_of_an_edited_mask_are_shown_at_once(empty_file, tmp_path):
+    """In the effects and the mesh that have the mattes of before."""
+    folder = mask_images.rasterize(box(0.25, 0.5), plate(), tmp_path / "mattes")
+    image = bpy.data.images.load(str(folder / "matte.0005.png"))
+    assert shown(image) == (True, False)
+    mask_images.rasterize(box(0.5, 0.75), plate(), folder)
+    assert shown(image) == (False, True)
+
+
 def test_what_cannot_be_written_is_said(empty_file, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(Problem, match="cannot be written"):

@@ -221,6 +221,21 @@ def test_a_matte_leaves_a_subject_out_or_keeps_it_apart(tmp_path, shared_file):
         meshes.build_mesh(depth, shot, eye, mattes=mattes, part="rest")
 
 
+def test_mattes_that_are_others_by_now_are_read_when_it_is_built_again(tmp_path, shared_file):
+    mattes = tmp_path / "mattes"
+    mattes.mkdir()
+    depth = depths.load(depth_maker.make(tmp_path, size=SIZE, frames=range(1, 2), camera=still, disparity=boxed))
+    shot = depth.sequence.shots[0]
+    eye = cameras.build_camera(depth, shot, scene=shared_file)
+    white = white_box(1, *SIZE)
+    for half in (False, True):
+        white[:, BOX[1].start + 7 if half else SIZE[0] :] = 0
+        depth_maker.write_png(mattes / "matte.0001.png", white)
+        subject = meshes.build_mesh(depth, shot, eye, mattes=mattes, part="subject")
+        change(subject, One_Mesh=True)
+        assert len(evaluated(subject, shared_file, 1).data.vertices) == 14 * (7 if half else 14)
+
+
 def test_the_viewport_has_a_detail_of_its_own(tmp_path, shared_file):
     mesh = build(tmp_path, shared_file, lambda frame, width, height: np.full((height, width), 0.2))
     change(mesh, Viewport_Detail=0.5)
