@@ -40,6 +40,8 @@ INFO = EstimatorInfo(
             "match/######.npy",
             "flow/######.npy",
             "complete/######.npy",
+            "outlines/######.npy",
+            "objects/######.npy",
         ),
         *("matte/######.npy", "matte-forwards/######.npy", "matte-state.npz"),
         *("fit.npz", "footings.npz", "ground.npy", "learned/######.npy", "blend/######.npy"),

@@ -58,6 +58,9 @@ _LEAST_AGREEMENT = (
 _REACH, _SIGMA = 60.0, 8.0  # of the smoothing of the confidence that stops at the plate's edges
 _OWN = 0.04  # smoothed confidence at which the narrow fit counts as much as the wide one
 _RIM, _SHAPE = 5, (5, 95)  # pixels around an object's inner part; percentiles of what a network makes of that
+_BESIDE = 0.05  # of the long side: how far from an object what belongs to it may be
+_OUTER = np.float32(0.3)  # how much more alike the object, where it is not between its parts
+_CONTRAST = np.log(1.15)  # difference of the learned disparity of an object and of what is beyond
 _TEXTURE, _AROUND = 4.0, 4.0  # root mean square of the slope, in gray levels a pixel, and the pixels it is taken over
 _ALIKE = 0.05  # smoothed confidence at which measured and learned depth count alike
 
@@ -183,6 +186,7 @@ def blended(
     image: NDArray[np.uint8],
     *,
     depths: NDArray[np.float32],
+    focal: float | None = None,
 ) -> NDArray[np.float32]:
     """A frame's inverse depth [H, W], measured where that is confident, else learned.
 
@@ -197,16 +201,20 @@ def blended(
         The plate: confidence spreads within its surfaces, so that the seam follows their edges.
     depths : float32 [count]
         The inverse depth of each object, by number; 0: that of the network.
+    focal : float or None
+        In pixels; with it, an object that has its own depth is at most as deep as it is wide.
     """
+    wide, narrow = fitted
+    if focal is not None:
+        objects = _with_rest(objects, np.where(objects > 0, np.float32(0), confidence), wide, depths)
     dynamic = objects > 0
     known = np.where(dynamic, np.float32(0), confidence)
     support = smooth(known[..., None], edge_weights(image, _SIGMA), strength=_REACH)[..., 0]
     support = np.where(dynamic, np.float32(0), support)
-    wide, narrow = fitted
     # What is not measured although it has texture moves, or is hidden from the other frames: nothing around it has its
     # depth. Of a blank wall or a sky something has.
     near = np.maximum(support / (support + _OWN), np.where(dynamic, np.float32(0), _blankness(image)))
-    learned = _standing(wide + near * (narrow - wide), measured, objects, depths)
+    learned = _standing(wide + near * (narrow - wide), measured, objects, depths, focal)
     share = support**2 / (support**2 + _ALIKE**2)
     return (learned + share * (measured - learned)).astype(np.float32)
 
@@ -216,6 +224,7 @@ def _standing(
     behind: NDArray[np.float32],
     objects: NDArray[np.int32],
     depths: NDArray[np.float32],
+    focal: float | None,
 ) -> NDArray[np.float32]:
     """Learned depth with the dynamic objects at their own; the network's is their shape.
 
@@ -227,15 +236,72 @@ def _standing(
         inside = objects == label
         if not inside.any():
             continue
-        core = cv2.erode(inside.astype(np.uint8), np.ones((_RIM, _RIM), np.uint8), borderValue=1) > 0
+        core = _inner(inside)
         shape = np.clip(learned[inside], *np.percentile(learned[core if core.any() else inside], _SHAPE))
         if not depths[label] > 0:
             own = np.abs(shape - learned[inside]) < np.abs(learned[inside] - behind[inside])
             result[inside] = np.where(own, shape, learned[inside])
             continue
         middle = float(np.median(shape))
-        result[inside] = depths[label] * (shape / middle if middle > 0 else 1)
+        result[inside] = depths[label] * _no_deeper(shape / middle, inside, focal) if middle > 0 else depths[label]
     return result
+
+
+def _with_rest(
+    objects: NDArray[np.int32],
+    confidence: NDArray[np.float32],
+    learned: NDArray[np.float32],
+    depths: NDArray[np.float32],
+) -> NDArray[np.int32]:
+    """The dynamic objects [H, W] with what belongs to them by the network, of what lies between and is not measured.
+
+    Something plain and dark does not show how it moves. To a network it is one with the object, if it is more like the
+    object's inner part than like what is beyond it, and the two differ.
+    """
+    own = (objects > 0) & (depths > 0)[objects]
+    reach = round(_BESIDE * max(objects.shape))
+    away = cv2.distanceTransform((~own).astype(np.uint8), cv2.DIST_L2, 5)
+    window = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    between = cv2.morphologyEx(own.astype(np.uint8), cv2.MORPH_CLOSE, window) > 0
+    beside = (objects == 0) & (away <= reach) & (confidence < _SURE) & (learned > 0)
+    if not own.any() or not beside.any() or not (away > reach).any():
+        return objects
+    core = own & _inner(own)
+    nearest, inside, beyond = (
+        _nearest(each) for each in (own, core if core.any() else own, (away > reach) & (learned > 0))
+    )
+    values = np.log(np.maximum(learned, np.float32(1e-6) * learned.max()))
+    inner, outer = values.ravel()[inside], values.ravel()[beyond]
+    alike = np.abs(values - inner) < np.where(between, 1, _OUTER) * np.abs(values - outer)
+    alike &= np.abs(inner - outer) > _CONTRAST
+    return np.where(beside & alike, objects.ravel()[nearest], objects)
+
+
+def _inner(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A mask [H, W] without its rim, where a network's depth runs over into what is beside it."""
+    return cv2.erode(inside.astype(np.uint8), np.ones((_RIM, _RIM), np.uint8), borderValue=1) > 0
+
+
+def _nearest(inside: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The flat index of the pixel of a mask [H, W] that is nearest to each pixel."""
+    outside = (~inside).astype(np.uint8)
+    _, labels = cv2.distanceTransformWithLabels(outside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    index = np.zeros(int(labels.max()) + 1, np.int64)
+    index[labels[inside]] = np.flatnonzero(inside)
+    return index[labels]
+
+
+def _no_deeper(shape: NDArray[np.float32], inside: NDArray[np.bool_], focal: float | None) -> NDArray[np.float32]:
+    """The shape [K] of an object, in ratios to its inverse depth, that is no deeper than the object is wide.
+
+    Its upper end is often as far as what is behind it, and its lower end as near as the ground before it: what stands
+    would lean.
+    """
+    if focal is None or shape.min() <= 0:
+        return shape
+    columns = np.flatnonzero(inside.any(axis=0))
+    deep, wide = float(np.log(shape.max() / shape.min())), (columns[-1] - columns[0] + 1) / focal
+    return shape ** np.float32(min(1.0, wide / max(deep, 1e-6)))
 
 
 def _blankness(image: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -7,6 +7,7 @@ over the image within the surfaces that the plate shows.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from ...common.compiled import compiled
 from ...depth_maps.edge_smoothing import edge_weights, smooth
 from .dense_motion import DenseMotion
+from .pixel_paths import PixelPaths
 from .tracks import Tracks
 from .view import Views
 
@@ -36,6 +38,8 @@ _VOTES = 6  # fewest dynamic tracks of an object, or else
 _SEEN = 0.2  # the smallest share of its pixels that are surely dynamic
 _SMALLEST = 1e-3  # share of the image
 _APART = 1.2  # pixels by which flow changes within a pixel's neighbors, where two objects meet
+_OFTEN, _SOMETIMES = 0.4, 0.2  # share of the frames around in which what a pixel shows is dynamic: in most, or between
+_BETWEEN = 0.035  # of the long side: how far such parts are apart
 _SITS = 3.0  # times as many votes for static as for dynamic, with which a matte's part belongs to the static scene
 
 
@@ -179,7 +183,7 @@ def mask(
     """
     x, y = _pixels(xy, image.shape)
     if matte is not None and matte.any():
-        reach = _around(matte, _AROUND_MATTE)
+        reach = around(matte)
         beyond = DenseMotion(dense.still, dense.moving * ~reach)
         others = mask(xy, still, moving & ~reach[y, x], image, beyond)
         return matte | (others & ~reach)
@@ -256,9 +260,9 @@ def cut_out(values: NDArray[np.float32], matte: NDArray[np.bool_], *, reach: int
     return result
 
 
-def _around(matte: NDArray[np.bool_], share: float) -> NDArray[np.bool_]:
-    """What lies within a share of the long side of a mask, the mask included."""
-    return cv2.distanceTransform((~matte).astype(np.uint8), cv2.DIST_L2, 5) < share * max(matte.shape)
+def around(matte: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """What belongs to a matte's subject [H, W], its shadow and whatever else the votes around it make of it."""
+    return cv2.distanceTransform((~matte).astype(np.uint8), cv2.DIST_L2, 5) < _AROUND_MATTE * max(matte.shape)
 
 
 def _pixels(xy: NDArray[np.float32], shape: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -269,11 +273,39 @@ def _pixels(xy: NDArray[np.float32], shape: tuple[int, ...]) -> tuple[NDArray[np
 
 def standing(moves: NDArray[np.bool_], shadowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The mask [H, W] of dynamic objects without the parts that lie on the static scene as their shadows do."""
-    window = np.ones((3, 3), np.uint8)
-    lying = cv2.morphologyEx((moves & shadowed).astype(np.uint8), cv2.MORPH_OPEN, window)
-    rest = cv2.morphologyEx((moves & (lying == 0)).astype(np.uint8), cv2.MORPH_OPEN, window)
-    _, parts, stats, _ = cv2.connectedComponentsWithStats(rest)
-    return (rest > 0) & (stats[parts, cv2.CC_STAT_AREA] >= _SMALLEST * moves.size)
+    lying = cv2.morphologyEx((moves & shadowed).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    return _large(moves & (lying == 0))
+
+
+def lasting(own: NDArray[np.bool_], others: Iterable[tuple[NDArray[np.bool_], PixelPaths]]) -> NDArray[np.bool_]:
+    """The mask [H, W] of dynamic objects by the frames around as well, since each finds other parts of them.
+
+    Whoever wears black or walks ahead of the camera is found in parts, and a reflection in few frames. What a pixel
+    shows is followed through the frames: it is dynamic where most find it so, and between such parts where some do.
+
+    Parameters
+    ----------
+    own : bool [H, W]
+    others : pairs of bool [H, W] and PixelPaths
+        The masks of the frames around, and where this frame's pixels are in them.
+    """
+    found, counted = own.astype(np.float32), np.ones(own.shape, np.float32)
+    for mask_there, path in others:
+        seen = cv2.remap(mask_there.astype(np.float32), path.there[..., 0], path.there[..., 1], cv2.INTER_LINEAR)
+        found += path.trust * seen
+        counted += path.trust
+    share = found / counted
+    side = 2 * round(_BETWEEN * max(own.shape) / 2) + 1
+    window = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    whole = cv2.morphologyEx((share > _OFTEN).astype(np.uint8), cv2.MORPH_CLOSE, window)
+    return _large((whole > 0) & (share > _SOMETIMES))
+
+
+def _large(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A mask [H, W] without what is too thin or too small for an object."""
+    inside = cv2.morphologyEx(inside.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(inside)
+    return (inside > 0) & (stats[parts, cv2.CC_STAT_AREA] >= _SMALLEST * inside.size)
 
 
 def separate(moves: NDArray[np.bool_], flow: NDArray[np.float32]) -> NDArray[np.int32]:

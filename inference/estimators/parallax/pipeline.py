@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -19,7 +19,7 @@ from ...contract import own_files
 from ...depth_maps import temporal
 from ...depth_maps.joint_upsampling import upsample
 from ...mattes.network import mattes_of
-from ..base import LearnedDepth, Phase, Shot, ShotResult
+from ..base import Phase, Shot, ShotResult
 from . import (
     blank_frames,
     calibration,
@@ -33,65 +33,41 @@ from . import (
     makes_mattes,
     moving,
     object_depth,
+    object_parts,
     pixel_paths,
     sgm,
     shadows,
+    shot_data,
     sweep,
 )
 from .camera_path import camera_path, static_tracks, tracks_of, undistorted_tracks
-from .frames import UndistortedFrames, resized, sizes
+from .frames import resized
+from .shot_data import ShotData
 from .tracks import Tracks
-from .triangulate import sure_inverse_depths
 from .unsupported import doubts, explained, fits_badly, guessed_lens, inconsistent, require_measured, unsure
 from .view import Views, distorted
 
-_WEIGHTS = {"match": 0.55, "flow": 0.08, "complete": 0.12, "learned": 0.04, "blend": 0.04, "settle": 0.2}
+_WEIGHTS = {
+    "match": 0.55,
+    "flow": 0.08,
+    "complete": 0.1,
+    "outlines": 0.02,
+    "learned": 0.04,
+    "blend": 0.04,
+    "settle": 0.2,
+}
 """Shares of the time after the camera is known."""
 _CAMERA_SHARE = 0.3  # share of the whole time for tracking and solving
 _MATTE_SHARE = 0.2  # of the whole time for mattes, where the network makes them
 _OUTLINE = 2.0  # pixels of stereo by which a subject's edge may be beside its matte's
-_BEYOND = 4.0  # times farther and nearer than measured depth: the range of learned depth
-_NEARER = 3.0  # times nearer than everything static that a dynamic object may be
 _SETTLE = "Stabilizing over time"
-_FIT, _FOOTINGS, _GROUND, _NEIGHBORS = "fit.npz", "footings.npz", "ground.npy", "neighbors.npz"
+_FIT, _FOOTINGS, _GROUND = "fit.npz", "footings.npz", "ground.npy"
 _COMPARED = 24  # pairs of neighboring frames whose depth is compared
 _CONTRADICTS = 0.12  # relative difference of their depth
 _COARSE = 0.1  # relative error of depth with which confidence is halved, where half a pixel makes it
 _LOOKED_UP = 8  # frames to either side in which the points that a frame's static pixels show are looked up
+_OUTLINED = 12  # frames to either side that share an object's outline
 _FUSED = (1, 3)  # offsets of the frames that a frame is fused with, besides its neighbors
-
-
-@dataclass(frozen=True)
-class _Scene:
-    """The data that all frames share."""
-
-    views: Views
-    images: UndistortedFrames
-    """At the size of stereo."""
-    motion_views: Views
-    motion_images: UndistortedFrames
-    """At the size of flow and of what moves, which may be smaller."""
-    neighbors: tuple[tuple[int, ...], ...]
-    farthest: float
-    nearest: float
-    """Inverse depths."""
-    folder: Path
-    tracks: Tracks
-    """At the size of motion, undistorted."""
-    motion: moving.TrackMotion
-    mattes: Any | None
-    found_mattes: bool
-    """Whether the mattes are the network's, which are of people whether they move or not."""
-    learned: LearnedDepth | None
-    """Of the frames; None where measured depth is not completed by it."""
-    sinks: bool
-    """Whether dynamic objects sink into what is behind them in it, so that it is not their depth as it is."""
-
-    @property
-    def limits(self) -> tuple[np.float32, np.float32]:
-        """Smallest and largest inverse depth of the maps: learned depth is also of what cannot be measured."""
-        farther = _BEYOND if self.learned is not None else 1.0
-        return np.float32(self.farthest / farther), np.float32(self.nearest * max(farther, _NEARER))
 
 
 def estimate(shot: Shot) -> ShotResult:
@@ -108,8 +84,9 @@ def estimate(shot: Shot) -> ShotResult:
     whole, shot, taking, full = begun.whole, begun.shot, begun.taking, begun.full
     with frame_threads.opencv_on_one():
         scene, passed = begun.scene, _CAMERA_SHARE
-        for step in (_MATCH, _FLOW, _COMPLETE):
+        for step in (_MATCH, _FLOW, _COMPLETE, _OUTLINES):
             passed = _pass(shot, scene, step, passed)
+        _join(shot, scene)
         scene, passed, disagrees = _learn(shot, scene, passed)
         footings = _footings(shot, scene)
         measured = _require_measured(shot, scene, footings)
@@ -145,7 +122,7 @@ def phases(shot: Shot) -> tuple[Phase, ...]:
 
     def camera(units: range) -> list[Path]:
         begun = _begin(shot)
-        names = ("light.npz", "tracks.npz", "views.npz", "unrest.npz", _NEIGHBORS)
+        names = ("light.npz", "tracks.npz", "views.npz", "unrest.npz", shot_data.NEIGHBORS)
         return [path for name in names if (path := begun.scene.folder / name).exists()]
 
     def passing(*steps: _Step, fitted: bool = False) -> Callable[[range], list[Path]]:
@@ -158,20 +135,28 @@ def phases(shot: Shot) -> tuple[Phase, ...]:
                 passed = steps[0].begins
                 for step in steps:
                     passed = _pass(begun.shot, scene, step, passed, chosen)
-                return [_file(scene, step.name, frame) for step in steps for frame in chosen]
+                return [shot_data.file(scene, step.name, frame) for step in steps for frame in chosen]
 
         return run
 
     def objects(units: range) -> list[Path]:
-        scene = _begin(shot).scene
+        begun = _begin(shot)
         with frame_threads.opencv_on_one():
+            scene = begun.scene
+            _pass(begun.shot, scene, _OUTLINES, _OUTLINES.begins)
+            _join(begun.shot, scene)
             if scene.learned is not None:
                 try:
                     _fit(shot, scene)
                 except completion.Disagreement:
                     scene = replace(scene, learned=None)
             _require_measured(shot, scene, _footings(shot, scene))
-        return [path for name in (_GROUND, _FIT, _FOOTINGS) if (path := scene.folder / name).exists()]
+        labels = [
+            shot_data.file(scene, name, frame)
+            for name in (_OUTLINES.name, shot_data.OBJECTS)
+            for frame in range(len(scene.views))
+        ]
+        return labels + [path for name in (_GROUND, _FIT, _FOOTINGS) if (path := scene.folder / name).exists()]
 
     def settle(units: range) -> list[Path]:
         begun = _begin(shot)
@@ -210,7 +195,7 @@ class _Begun:
     full: Views
     found: Tracks
     """With lens distortion."""
-    scene: _Scene
+    scene: ShotData
 
     def chosen(self, units: range) -> list[int]:
         """The solved frames among those of the shot."""
@@ -235,7 +220,7 @@ def _begin(shot: Shot) -> _Begun:
         raise
     found = tracks_of(shot)
     with frame_threads.opencv_on_one():
-        scene = _scene(shot, full, undistorted_tracks(found, full), found_mattes=found_mattes)
+        scene = shot_data.collected(shot, full, undistorted_tracks(found, full), found_mattes=found_mattes)
     return _Begun(whole, shot, taking, full, found, scene)
 
 
@@ -255,55 +240,17 @@ def _with_mattes(shot: Shot) -> Shot:
     return replace(shot, mattes=found, progress=later)
 
 
-def _scene(shot: Shot, full: Views, tracks: Tracks, *, found_mattes: bool) -> _Scene:
-    """The shared data of the passes; `full` and `tracks` are at the working size."""
-    images, motion_images = sizes(shot.frames, full)
-    views, coarse = images.views, motion_images.views
-    everywhere = np.concatenate([views.sparse(frame)[1][:, 2] for frame in range(len(views))])
-    least, nearest = np.percentile(1 / everywhere, 0.5), 1.35 * np.percentile(1 / everywhere, 99.5)
-    static = sure_inverse_depths(tracks, full)
-    farthest = min(0.5 * least, np.percentile(static, 0.5) if len(static) else np.inf)
-    ratio = np.array([coarse.width / full.width, coarse.height / full.height])
-    small = ((tracks.xy + 0.5) * ratio - 0.5).astype(np.float32)
-    return _Scene(
-        views,
-        images,
-        coarse,
-        motion_images,
-        sweep.neighbors(shot.scratch / _NEIGHBORS, views, check=shot.check),
-        float(farthest),
-        float(nearest),
-        shot.scratch,
-        replace(tracks, xy=small),
-        _motion(shot, tracks, full),
-        shot.mattes,
-        found_mattes,
-        shot.learned,
-        shot.learned_sinks,
-    )
-
-
-def _motion(shot: Shot, tracks: Tracks, views: Views) -> moving.TrackMotion:
-    """The tracks classified as static or dynamic; saved in the scratch folder."""
-    kept = shot.scratch / "unrest.npz"
-    if kept.exists():
-        return moving.TrackMotion(**load_arrays(kept))
-    found = moving.track_motion(tracks, views)
-    save_arrays(kept, still=found.still, moving=found.moving)
-    return found
-
-
-def _pass(shot: Shot, scene: _Scene, step: _Step, passed: float, frames: Sequence[int] | None = None) -> float:
+def _pass(shot: Shot, scene: ShotData, step: _Step, passed: float, frames: Sequence[int] | None = None) -> float:
     """Run one step for frames, or all, that have no saved result; returns the share of all work that is then done."""
     name = step.name
     own_files.make_folder(scene.folder / name)
     frames = range(len(scene.views)) if frames is None else frames
     count = len(frames)
-    left = [frame for frame in frames if not _file(scene, name, frame).exists()]
+    left = [frame for frame in frames if not shot_data.file(scene, name, frame).exists()]
     finished = count - len(left)
 
     def keep(frame: int, pause: Callable[[], None]) -> None:
-        save_array(_file(scene, name, frame), step.work(scene, frame, pause))
+        save_array(shot_data.file(scene, name, frame), step.work(scene, frame, pause))
 
     def done(_: int) -> None:
         nonlocal finished
@@ -314,7 +261,7 @@ def _pass(shot: Shot, scene: _Scene, step: _Step, passed: float, frames: Sequenc
     return passed + step.share
 
 
-def _match(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np.float32]:
+def _match(scene: ShotData, frame: int, pause: Callable[[], None]) -> NDArray[np.float32]:
     """Inverse depth, margin and matching cost [3, H, W] of a frame by plane sweep and semi-global matching."""
     views, images = scene.views, scene.images
     planes = sweep.planes(scene.nearest, scene.farthest)
@@ -330,22 +277,22 @@ def _match(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np.f
     return np.stack([np.clip(inverse_depth, scene.farthest, scene.nearest), margin, match])
 
 
-def _flow(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np.float16]:
+def _flow(scene: ShotData, frame: int, pause: Callable[[], None]) -> NDArray[np.float16]:
     """Flow [2, H, W, 2] to the next frame and back; the last frame's is 0."""
     after = min(frame + 1, len(scene.views) - 1)
     return pixel_paths.flow_pair(*(scene.motion_images.gray(each).astype(np.uint8) for each in (frame, after)))
 
 
-def _complete(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np.float32]:
-    """Inverse depth everywhere, confidence and dynamic objects [3, H, W]: fused with other frames and completed."""
+def _complete(scene: ShotData, frame: int, pause: Callable[[], None]) -> NDArray[np.float32]:
+    """Inverse depth everywhere, confidence and what moves [3, H, W]: fused with other frames and completed."""
     views = scene.views
     count = len(views)
-    mine, margin, match = _load(scene, "match", frame)
+    mine, margin, match = shot_data.load(scene, "match", frame)
     sure = np.clip(margin / 0.02, 0, 1)
     others = {frame + offset * side for offset in _FUSED for side in (-1, 1)} | set(scene.neighbors[frame])
     sources = []
     for other in sorted(o for o in others if 0 <= o < count):
-        theirs, their_margin, _ = _load(scene, "match", other)
+        theirs, their_margin, _ = shot_data.load(scene, "match", other)
         trust = np.clip(their_margin / 0.02, 0, 1) + np.float32(1e-3)
         sources.append(fusion.SourceDepth(theirs, trust, *views.relative(frame, other)))
     pause()
@@ -360,37 +307,71 @@ def _complete(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[n
         behind = resized(whole, scene.motion_views)
         shadowed = shadows.shadowed(scene.motion_images.color, frame, behind, scene.motion_views)
         moves = moving.standing(moves, shadowed & ~hides)
-    subjects = moving.separate(moves, _load(scene, "flow", frame).astype(np.float32))
-    return np.stack([whole, confidence, resized(subjects, views).astype(np.float32)])
+    return np.stack([whole, confidence, resized(moves, views).astype(np.float32)])
 
 
-def _paths(scene: _Scene, frame: int) -> list[pixel_paths.PixelPaths]:
-    """Where a frame's pixels go in the frames around it."""
-    return pixel_paths.pixel_paths(lambda first: _load(scene, "flow", first), frame, len(scene.views))
+def _outlined(scene: ShotData, frame: int, pause: Callable[[], None]) -> NDArray[np.int16]:
+    """Labels [H, W] of the parts of dynamic objects, of motion's size; the frames around share their outlines.
+
+    Without learned depth, the ground below its feet tells where an object stands, and feet that swing are lost
+    in a shared outline.
+    """
+    count = len(scene.views)
+    around = range(max(frame - _OUTLINED, 0), min(frame + _OUTLINED + 1, count))
+    masks = {other: resized(shot_data.load(scene, "complete", other)[2] > 0, scene.motion_views) for other in around}
+    moves = masks[frame]
+    pause()
+    if scene.learned is not None and any(mask.any() for mask in masks.values()):
+        paths = pixel_paths.pixel_paths(
+            lambda first: shot_data.load(scene, "flow", first), frame, count, reach=_OUTLINED
+        )
+        shared = moving.lasting(moves, ((masks[path.frame], path) for path in paths))
+        matte = shot_data.matte(scene, frame)
+        moves = shared if matte is None else np.where(moving.around(matte), moves, shared)
+    return moving.separate(moves, shot_data.load(scene, "flow", frame).astype(np.float32)).astype(np.int16)
 
 
-def _moves(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np.bool_]:
+def _join(shot: Shot, scene: ShotData) -> None:
+    """Join the parts that are one object; saved in the scratch folder, at the size of stereo."""
+    count = len(scene.views)
+    files = [shot_data.file(scene, shot_data.OBJECTS, frame) for frame in range(count)]
+    if all(file.exists() for file in files):
+        return
+    own_files.make_folder(scene.folder / shot_data.OBJECTS)
+
+    def parts(frame: int) -> NDArray[np.int32]:
+        return shot_data.load(scene, _OUTLINES.name, frame).astype(np.int32)
+
+    numbers: list[NDArray[np.int32]] = []
+    if scene.learned is not None:
+        numbers = object_parts.joined(
+            lambda frame: (resized(shot_data.load(scene, "complete", frame)[0], scene.motion_views), parts(frame)),
+            lambda frame: shot_data.load(scene, "flow", frame),
+            count,
+            check=shot.check,
+        )
+    for frame, file in enumerate(files):
+        own = parts(frame)
+        save_array(file, resized(numbers[frame][own] if numbers else own, scene.views).astype(np.int16))
+
+
+def _moves(scene: ShotData, frame: int, pause: Callable[[], None]) -> NDArray[np.bool_]:
     """A frame's dynamic objects, and where these may be what keeps pace with the camera [2, H, W], of motion's size."""
     images, views = scene.motion_images, scene.motion_views
-    part = slice(scene.tracks.starts[frame], scene.tracks.starts[frame + 1])
-    votes = scene.tracks.xy[part], scene.motion.still[part], scene.motion.moving[part]
-    matte = None
-    if scene.mattes is not None:
-        matte = images.undistorted(np.asarray(scene.mattes[frame], np.uint8) * np.uint8(255), frame) > 127
-        matte = moving.of_matte(matte, *votes) if scene.found_mattes else matte
-    paths, gray = _paths(scene, frame), images.gray(frame)
-    dense = dense_motion.dense_motion(paths, frame, views, gray, most=_NEARER * scene.nearest)
+    votes, matte = shot_data.votes(scene, frame), shot_data.matte(scene, frame)
+    paths, gray = shot_data.paths(scene, frame), images.gray(frame)
+    dense = dense_motion.dense_motion(paths, frame, views, gray, most=shot_data.NEARER * scene.nearest)
     pause()
 
     def matched(other: int) -> NDArray[np.float32]:
-        return np.stack([resized(each, views) for each in _load(scene, "match", other)])
+        return np.stack([resized(each, views) for each in shot_data.load(scene, "match", other)])
 
     pace = keeping_pace.keeping_pace(matched, images.color, frame, views, resolved=_half_pixel(scene, frame))
     votes, dense, hides = keeping_pace.counted(votes, dense, pace, matched(frame)[0])
     return np.stack([moving.mask(*votes, images.color(frame), dense, matte=matte), hides])
 
 
-def _learn(shot: Shot, scene: _Scene, passed: float) -> tuple[_Scene, float, tuple[str, ...]]:
+def _learn(shot: Shot, scene: ShotData, passed: float) -> tuple[ShotData, float, tuple[str, ...]]:
     """Fit the learned depth and blend it in; without it, and with a warning, where it does not fit."""
     if scene.learned is None:
         return scene, passed, ()
@@ -404,7 +385,7 @@ def _learn(shot: Shot, scene: _Scene, passed: float) -> tuple[_Scene, float, tup
     return scene, _pass(shot, scene, _BLEND, passed), ()
 
 
-def _fit(shot: Shot, scene: _Scene) -> None:
+def _fit(shot: Shot, scene: ShotData) -> None:
     """Fit the learned depth to the measured one; saved in the scratch folder.
 
     Raises
@@ -414,10 +395,10 @@ def _fit(shot: Shot, scene: _Scene) -> None:
     kept = scene.folder / _FIT
     if kept.exists():
         return
-    plane = ground.find(scene.views, lambda frame: _measured(scene, frame)[:2], check=shot.check)
+    plane = ground.find(scene.views, lambda frame: shot_data.measured(scene, frame)[:2], check=shot.check)
     save_array(scene.folder / _GROUND, plane)
     found = completion.fit(
-        lambda frame: _measured(scene, frame),
+        lambda frame: shot_data.measured(scene, frame),
         len(scene.views),
         sinks=scene.sinks,
         ground=lambda frame: ground.inverse_depth(plane, scene.views, frame),
@@ -426,21 +407,23 @@ def _fit(shot: Shot, scene: _Scene) -> None:
     found.save(kept)
 
 
-def _blended(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np.float32]:
+def _blended(scene: ShotData, frame: int, pause: Callable[[], None]) -> NDArray[np.float32]:
     """Inverse depth of a frame, completed by learned depth, and the confidence in what was measured [2, H, W]."""
-    inverse_depth, confidence, subjects = _load(scene, "complete", frame)
+    inverse_depth, confidence, _ = shot_data.load(scene, "complete", frame)
     image = scene.images.color(frame)
     pause()
-    fitted = completion.load_fit(scene.folder / _FIT).at(frame, _load(scene, "learned", frame))
+    fitted = completion.load_fit(scene.folder / _FIT).at(frame, shot_data.load(scene, "learned", frame))
     level = ground.inverse_depth(load_array(scene.folder / _GROUND), scene.views, frame)
     inverse_depth, mirrored = ground.without_mirrored(inverse_depth, level, fitted[0])
     depths = _saved_footings(scene)[frame] * np.float32(scene.sinks)
-    found = completion.blended(inverse_depth, confidence, subjects.astype(np.int32), fitted, image, depths=depths)
+    found = completion.blended(
+        inverse_depth, confidence, shot_data.labels(scene, frame), fitted, image, depths=depths, focal=scene.views.focal
+    )
     found, _ = ground.without_mirrored(found, level, fitted[0])  # what moves in a mirror image
     return np.stack([np.clip(found, *scene.limits), np.where(mirrored, np.float32(0), confidence)])
 
 
-def _footings(shot: Shot, scene: _Scene) -> list[NDArray[np.float32]]:
+def _footings(shot: Shot, scene: ShotData) -> list[NDArray[np.float32]]:
     """The depth of each frame's dynamic objects, by label; saved in the scratch folder."""
     kept = scene.folder / _FOOTINGS
     if not kept.exists():
@@ -448,41 +431,37 @@ def _footings(shot: Shot, scene: _Scene) -> list[NDArray[np.float32]]:
         small = partial(resized, views=scene.motion_views)
 
         def seen(frame: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-            inverse_depth, subjects = _subjects(scene, frame)
+            inverse_depth, subjects = shot_data.subjects(scene, frame)
             return small(inverse_depth), small(subjects)
 
         found = object_depth.depths(
             seen,
-            lambda frame: _load(scene, "flow", frame),
+            lambda frame: shot_data.load(scene, "flow", frame),
             len(scene.views),
-            most=_NEARER * scene.nearest,
+            most=shot_data.NEARER * scene.nearest,
             check=shot.check,
-            learned=None if fit is None else lambda frame: small(fit.at(frame, _load(scene, "learned", frame))[0]),
+            learned=None
+            if fit is None
+            else lambda frame: small(fit.at(frame, shot_data.load(scene, "learned", frame))[0]),
         )
         save_arrays(kept, depths=np.concatenate(found), counts=np.array([len(each) for each in found]))
     return _saved_footings(scene)
 
 
-def _saved_footings(scene: _Scene) -> list[NDArray[np.float32]]:
+def _saved_footings(scene: ShotData) -> list[NDArray[np.float32]]:
     data = load_arrays(scene.folder / _FOOTINGS)
     return np.split(data["depths"], np.cumsum(data["counts"])[:-1])
 
 
-def _learned(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np.float32]:
+def _learned(scene: ShotData, frame: int, pause: Callable[[], None]) -> NDArray[np.float32]:
     """Learned disparity of a frame, at the size of stereo, undistorted."""
     if scene.learned is None:
         raise ValueError("there is no learned depth")
     return scene.images.reduced(scene.learned[frame], frame)
 
 
-def _measured(scene: _Scene, frame: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """See `completion.Measured`."""
-    inverse_depth, confidence, subjects = _load(scene, "complete", frame)
-    return inverse_depth, completion.weights(confidence, subjects > 0), _load(scene, "learned", frame)
-
-
 def _settle_all(
-    shot: Shot, scene: _Scene, footings: list[NDArray[np.float32]], frames: Sequence[int], passed: float
+    shot: Shot, scene: ShotData, footings: list[NDArray[np.float32]], frames: Sequence[int], passed: float
 ) -> None:
     """Stabilize frames over time, upsample them to the working size and write them."""
     count = len(frames)
@@ -504,7 +483,7 @@ def _settle_all(
 
 def _bridge_all(
     shot: Shot,
-    scene: _Scene,
+    scene: ShotData,
     footings: list[NDArray[np.float32]],
     taking: frame_selection.TakingPart,
     views: Views,
@@ -527,33 +506,29 @@ def _bridge_all(
             shot.write(index, *_enlarged(views, index, inverse_depth, confidence, shot.frames[index]))
 
 
-def _subjects(scene: _Scene, frame: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    inverse_depth, _, subjects = _load(scene, "complete", frame)
-    return inverse_depth, subjects.astype(np.int32)
-
-
-def _placed(scene: _Scene, footings: list[NDArray[np.float32]], frame: int) -> NDArray[np.float32]:
+def _placed(scene: ShotData, footings: list[NDArray[np.float32]], frame: int) -> NDArray[np.float32]:
     """A completed frame's inverse depth: with learned depth, or dynamic objects at a depth smoothed over time."""
     if scene.learned is not None:
-        return _load(scene, "blend", frame)[0]
-    inverse_depth, subjects = _subjects(scene, frame)
+        return shot_data.load(scene, "blend", frame)[0]
+    inverse_depth, subjects = shot_data.subjects(scene, frame)
     standing = footings[frame][subjects]
     return np.where(standing > 0, standing, inverse_depth)
 
 
-def _support(scene: _Scene, frame: int) -> NDArray[np.float32]:
-    """The confidence [H, W] in what was measured; none where it was a mirror image."""
-    return _load(scene, "complete" if scene.learned is None else "blend", frame)[1]
+def _support(scene: ShotData, frame: int) -> NDArray[np.float32]:
+    """The confidence [H, W] in what was measured; none where it was a mirror image, or moves."""
+    confidence = shot_data.load(scene, "complete" if scene.learned is None else "blend", frame)[1]
+    return np.where(shot_data.labels(scene, frame) > 0, np.float32(0), confidence)
 
 
-def _require_measured(shot: Shot, scene: _Scene, footings: list[NDArray[np.float32]]) -> calibration.Judged:
+def _require_measured(shot: Shot, scene: ShotData, footings: list[NDArray[np.float32]]) -> calibration.Judged:
     """How good the measured depth is, whatever learned depth makes of it; raises `UnsupportedShot` for too little."""
     measured = _judged(shot, replace(scene, learned=None), footings)
     require_measured(measured.confirmed, lens_guessed=scene.views.lens_guessed)
     return measured
 
 
-def _judged(shot: Shot, scene: _Scene, footings: list[NDArray[np.float32]]) -> calibration.Judged:
+def _judged(shot: Shot, scene: ShotData, footings: list[NDArray[np.float32]]) -> calibration.Judged:
     """How good the depth is, by some frames and their neighbors; known before all is stabilized.
 
     Neighbors tell wrong depth without ground truth: what is right is right in both, what is guessed is guessed anew.
@@ -561,7 +536,7 @@ def _judged(shot: Shot, scene: _Scene, footings: list[NDArray[np.float32]]) -> c
     count, shares, sure = len(scene.views), [], []
     for frame in sorted({int(each) for each in np.linspace(0, max(count - 2, 0), min(count - 1, _COMPARED))}):
         shot.check()
-        mine, still = _placed(scene, footings, frame), _subjects(scene, frame)[1] == 0
+        mine, still = _placed(scene, footings, frame), shot_data.labels(scene, frame) == 0
         around = [other for other in (frame - 1, frame + 1) if 0 <= other < count]
         seen = np.stack([_static_from(scene, footings, other, frame) for other in around])
         unresolved = _half_pixel(scene, frame)
@@ -574,21 +549,21 @@ def _judged(shot: Shot, scene: _Scene, footings: list[NDArray[np.float32]]) -> c
     return calibration.judged(shares, sure)
 
 
-def _static_from(scene: _Scene, footings: list[NDArray[np.float32]], other: int, frame: int) -> NDArray[np.float32]:
+def _static_from(scene: ShotData, footings: list[NDArray[np.float32]], other: int, frame: int) -> NDArray[np.float32]:
     """The static part of another frame's depth as a frame sees it; 0 where there is none."""
-    there = np.where(_subjects(scene, other)[1] > 0, np.float32(0), _placed(scene, footings, other))
+    there = np.where(shot_data.labels(scene, other) > 0, np.float32(0), _placed(scene, footings, other))
     return temporal.projected(there, move=scene.views.relative(other, frame), matrix=scene.views.matrix)
 
 
 def _settled(
-    shot: Shot, scene: _Scene, footings: list[NDArray[np.float32]], frame: int, pause: Callable[[], None]
+    shot: Shot, scene: ShotData, footings: list[NDArray[np.float32]], frame: int, pause: Callable[[], None]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Final inverse depth and confidence at the working size."""
     views = scene.views
     inverse_depth, support = _placed(scene, footings, frame), _support(scene, frame)
-    gray, dynamic = scene.images.gray(frame).astype(np.uint8), _subjects(scene, frame)[1] > 0
+    gray, dynamic = scene.images.gray(frame).astype(np.uint8), shot_data.labels(scene, frame) > 0
     color, values, weights = scene.images.color(frame), [inverse_depth], [np.ones_like(inverse_depth)]
-    for path in _paths(scene, frame):
+    for path in shot_data.paths(scene, frame):
         pause()
         direct = pixel_paths.direct_path(gray, scene.images.gray(path.frame).astype(np.uint8), path.frame)
         theirs, move = _placed(scene, footings, path.frame), views.relative(path.frame, frame)
@@ -618,22 +593,22 @@ def _settled(
     return disparity, sure
 
 
-def _resolved(scene: _Scene, frame: int, inverse_depth: NDArray[np.float32]) -> NDArray[np.float32]:
+def _resolved(scene: ShotData, frame: int, inverse_depth: NDArray[np.float32]) -> NDArray[np.float32]:
     """How well parallax resolves a frame's depth, 0..1: half where half a pixel is `_COARSE` of it."""
     return inverse_depth**2 / (inverse_depth**2 + np.float32(_half_pixel(scene, frame) / _COARSE) ** 2)
 
 
-def _half_pixel(scene: _Scene, frame: int) -> float:
+def _half_pixel(scene: ShotData, frame: int) -> float:
     """The inverse depth that half a pixel is in a frame; 0 where it is compared with no other."""
     return sweep.half_pixel(scene.views, frame, scene.neighbors[frame]) if scene.neighbors[frame] else 0.0
 
 
 def _with_outline(
-    scene: _Scene, frame: int, matte: NDArray[np.bool_], disparity: NDArray[np.float32]
+    scene: ShotData, frame: int, matte: NDArray[np.bool_], disparity: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """A final map with the outline that the matte gives those of its parts that are subjects."""
     height, width = matte.shape
-    subjects = distorted((_subjects(scene, frame)[1] > 0).astype(np.float32), scene.views, frame)
+    subjects = distorted((shot_data.labels(scene, frame) > 0).astype(np.float32), scene.views, frame)
     near = cv2.resize(subjects, (width, height), interpolation=cv2.INTER_LINEAR) > 0.5
     count, labels = cv2.connectedComponents(matte.astype(np.uint8))
     share = np.bincount(labels[near], minlength=count) / np.bincount(labels.ravel(), minlength=count)
@@ -655,21 +630,13 @@ def _enlarged(
     return disparity, np.clip(sure, 0, 1)
 
 
-def _file(scene: _Scene, name: str, frame: int) -> Path:
-    return scene.folder / name / f"{frame:06d}.npy"
-
-
-def _load(scene: _Scene, name: str, frame: int) -> NDArray:
-    return load_array(_file(scene, name, frame))
-
-
 @dataclass(frozen=True)
 class _Step:
     """A step for every frame: its name, also of the folder of its results, and its name for the artist."""
 
     name: str
     label: str
-    work: Callable[[_Scene, int, Callable[[], None]], NDArray[np.floating]]
+    work: Callable[[ShotData, int, Callable[[], None]], NDArray]
 
     @property
     def share(self) -> float:
@@ -694,6 +661,7 @@ def _begins(name: str) -> float:
 _MATCH = _Step("match", "Matching neighboring frames", _match)
 _FLOW = _Step("flow", "Following every pixel", _flow)
 _COMPLETE = _Step("complete", "Completing surfaces", _complete)
+_OUTLINES = _Step("outlines", "Outlining dynamic objects", _outlined)
 _LEARNED = _Step("learned", "Reading learned depth", _learned)
 _BLEND = _Step("blend", "Completing by learned depth", _blended)
 _SETTLE_BEGINS = _begins("settle")

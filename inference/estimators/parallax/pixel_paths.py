@@ -56,7 +56,9 @@ def flow_pair(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np
     return np.stack(both).astype(np.float16)
 
 
-def pixel_paths(pair: Callable[[int], NDArray[np.float16]], frame: int, count: int) -> list[PixelPaths]:
+def pixel_paths(
+    pair: Callable[[int], NDArray[np.float16]], frame: int, count: int, *, reach: int = REACH
+) -> list[PixelPaths]:
     """Follow a frame's pixels to the frames around it.
 
     Parameters
@@ -66,8 +68,11 @@ def pixel_paths(pair: Callable[[int], NDArray[np.float16]], frame: int, count: i
     frame : int
     count : int
         Of the frames.
+    reach : int
+        Frames to either side.
     """
-    return [path for sign in (-1, 1) for path in _side(pair, frame, sign, count)]
+    sides = {-1: min(reach, frame), 1: min(reach, count - 1 - frame)}
+    return [path for sign, far in sides.items() for path in _side(pair, frame, sign, far)]
 
 
 def direct_path(before: NDArray[np.uint8], after: NDArray[np.uint8], frame: int) -> PixelPaths:
@@ -91,12 +96,10 @@ def _agreement(step: NDArray[np.float32], back: NDArray[np.float32], there: NDAr
     return np.exp(-np.sum((returned + step) ** 2, axis=-1) / np.float32(_ROUND_TRIP**2))
 
 
-def _side(pair: Callable[[int], NDArray[np.float16]], frame: int, sign: int, count: int) -> list[PixelPaths]:
-    """The frames to one side, nearest first."""
+def _side(pair: Callable[[int], NDArray[np.float16]], frame: int, sign: int, reach: int) -> list[PixelPaths]:
+    """So many frames to one side, nearest first."""
     found: list[PixelPaths] = []
-    for other in range(frame + sign, frame + sign * (REACH + 1), sign):
-        if not 0 <= other < count:
-            break
+    for other in range(frame + sign, frame + sign * (reach + 1), sign):
         pairs = pair(min(other, other - sign)).astype(np.float32)
         forth, back = pairs if sign > 0 else pairs[::-1]
         height, width = forth.shape[:2]

@@ -167,6 +167,49 @@ def test_a_dynamic_object_stands_at_its_own_depth_without_sinking_at_its_rim(str
     np.testing.assert_array_equal(result[~disc], blended(street, found, 15, disc)[~disc])
 
 
+PERSON = np.zeros((HEIGHT, WIDTH), bool)
+PERSON[20:80, 70:86] = True
+
+
+def leaning(objects, confidence=None):
+    """A person before a far wall, who leans to it in the network's eyes; blended with what the objects [H, W] have."""
+    learned = np.full((HEIGHT, WIDTH), 0.1, np.float32)
+    learned[20:80] = np.where(PERSON[20:80], np.linspace(0.2, 0.8, 60, dtype=np.float32)[:, None], learned[20:80])
+    image = np.where(PERSON[..., None], np.uint8(20), np.uint8(120)).repeat(3, axis=2)
+    sure = np.zeros((HEIGHT, WIDTH), np.float32) if confidence is None else confidence
+    measured = np.full((HEIGHT, WIDTH), 0.1, np.float32)
+    depths = np.array([0, 0.5], np.float32)
+    return lambda focal: completion.blended(
+        measured, sure, objects, (learned, learned), image, depths=depths, focal=focal
+    )
+
+
+def test_a_dynamic_object_is_no_deeper_than_it_is_wide():
+    result = leaning(PERSON.astype(np.int32))
+    stands, leans = (np.log(result(focal)[25:75, 78]) for focal in (160.0, None))
+    assert np.ptp(leans) > 0.9
+    assert np.ptp(stands) == pytest.approx(16 / 160, rel=0.2)
+    assert np.all(np.diff(stands) >= 0), "its shape is the network's"
+    np.testing.assert_allclose(np.exp(stands), 0.5, rtol=0.1)
+
+
+def test_what_is_plain_beside_a_dynamic_object_belongs_to_it_if_the_network_sees_it_so():
+    """Half of the person does not show that it moves."""
+    found = PERSON.copy()
+    found[40:70, 78:] = False
+    whole, part = (leaning(objects.astype(np.int32))(160.0) for objects in (PERSON, found))
+    np.testing.assert_allclose(part[PERSON], whole[PERSON], rtol=0.1)
+    np.testing.assert_allclose(part[~PERSON], whole[~PERSON], rtol=0.1)
+
+
+def test_what_is_measured_beside_a_dynamic_object_stays():
+    found = PERSON.copy()
+    found[40:70, 78:] = False
+    sure = np.where(found, np.float32(0), np.float32(1))
+    result = leaning(found.astype(np.int32), sure)(160.0)
+    assert result[~found].max() < 0.12, "a fifth of the depth of the object"
+
+
 def test_the_blend_is_steady_at_its_seams_and_over_time(street, found):
     results = np.stack([blended(street, found, frame) for frame in range(COUNT)])
     wall = results[:, 5:20, 5:140]

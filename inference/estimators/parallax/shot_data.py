@@ -1,0 +1,139 @@
+"""What all steps of a shot share: its data, and what the steps have saved of its frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...common.files import load_array, load_arrays, save_arrays
+from ..base import LearnedDepth, Shot
+from . import completion, keeping_pace, moving, pixel_paths, sweep
+from .frames import UndistortedFrames, sizes
+from .tracks import Tracks
+from .triangulate import sure_inverse_depths
+from .view import Views
+
+NEIGHBORS, OBJECTS = "neighbors.npz", "objects"
+_BEYOND = 4.0  # times farther and nearer than measured depth: the range of learned depth
+NEARER = 3.0  # times nearer than everything static that a dynamic object may be
+
+
+@dataclass(frozen=True)
+class ShotData:
+    """The data that all frames share."""
+
+    views: Views
+    images: UndistortedFrames
+    """At the size of stereo."""
+    motion_views: Views
+    motion_images: UndistortedFrames
+    """At the size of flow and of what moves, which may be smaller."""
+    neighbors: tuple[tuple[int, ...], ...]
+    farthest: float
+    nearest: float
+    """Inverse depths."""
+    folder: Path
+    tracks: Tracks
+    """At the size of motion, undistorted."""
+    motion: moving.TrackMotion
+    mattes: Any | None
+    found_mattes: bool
+    """Whether the mattes are the network's, which are of people whether they move or not."""
+    learned: LearnedDepth | None
+    """Of the frames; None where measured depth is not completed by it."""
+    sinks: bool
+    """Whether dynamic objects sink into what is behind them in it, so that it is not their depth as it is."""
+
+    @property
+    def limits(self) -> tuple[np.float32, np.float32]:
+        """Smallest and largest inverse depth of the maps: learned depth is also of what cannot be measured."""
+        farther = _BEYOND if self.learned is not None else 1.0
+        return np.float32(self.farthest / farther), np.float32(self.nearest * max(farther, NEARER))
+
+
+def collected(shot: Shot, full: Views, tracks: Tracks, *, found_mattes: bool) -> ShotData:
+    """The shared data of the passes; `full` and `tracks` are at the working size."""
+    images, motion_images = sizes(shot.frames, full)
+    views, coarse = images.views, motion_images.views
+    everywhere = np.concatenate([views.sparse(frame)[1][:, 2] for frame in range(len(views))])
+    least, nearest = np.percentile(1 / everywhere, 0.5), 1.35 * np.percentile(1 / everywhere, 99.5)
+    static = sure_inverse_depths(tracks, full)
+    farthest = min(0.5 * least, np.percentile(static, 0.5) if len(static) else np.inf)
+    ratio = np.array([coarse.width / full.width, coarse.height / full.height])
+    small = ((tracks.xy + 0.5) * ratio - 0.5).astype(np.float32)
+    return ShotData(
+        views,
+        images,
+        coarse,
+        motion_images,
+        sweep.neighbors(shot.scratch / NEIGHBORS, views, check=shot.check),
+        float(farthest),
+        float(nearest),
+        shot.scratch,
+        replace(tracks, xy=small),
+        _track_motion(shot, tracks, full),
+        shot.mattes,
+        found_mattes,
+        shot.learned,
+        shot.learned_sinks,
+    )
+
+
+def _track_motion(shot: Shot, tracks: Tracks, views: Views) -> moving.TrackMotion:
+    """The tracks classified as static or dynamic; saved in the scratch folder."""
+    kept = shot.scratch / "unrest.npz"
+    if kept.exists():
+        return moving.TrackMotion(**load_arrays(kept))
+    found = moving.track_motion(tracks, views)
+    save_arrays(kept, still=found.still, moving=found.moving)
+    return found
+
+
+def file(scene: ShotData, name: str, frame: int) -> Path:
+    """The file of a frame's result of a step."""
+    return scene.folder / name / f"{frame:06d}.npy"
+
+
+def load(scene: ShotData, name: str, frame: int) -> NDArray:
+    """A frame's result of a step."""
+    return load_array(file(scene, name, frame))
+
+
+def votes(scene: ShotData, frame: int) -> keeping_pace.Votes:
+    """A frame's points, and which are static and which move."""
+    part = slice(scene.tracks.starts[frame], scene.tracks.starts[frame + 1])
+    return scene.tracks.xy[part], scene.motion.still[part], scene.motion.moving[part]
+
+
+def matte(scene: ShotData, frame: int) -> NDArray[np.bool_] | None:
+    """A frame's matte [H, W] of what may move, undistorted, of motion's size; None where there are no mattes."""
+    if scene.mattes is None:
+        return None
+    seen = np.asarray(scene.mattes[frame], np.uint8) * np.uint8(255)
+    found = scene.motion_images.undistorted(seen, frame) > 127
+    return moving.of_matte(found, *votes(scene, frame)) if scene.found_mattes else found
+
+
+def paths(scene: ShotData, frame: int) -> list[pixel_paths.PixelPaths]:
+    """Where a frame's pixels go in the frames around it."""
+    return pixel_paths.pixel_paths(lambda first: load(scene, "flow", first), frame, len(scene.views))
+
+
+def subjects(scene: ShotData, frame: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """A frame's static inverse depth [H, W], completed behind its dynamic objects, and their labels [H, W]."""
+    return load(scene, "complete", frame)[0], labels(scene, frame)
+
+
+def labels(scene: ShotData, frame: int) -> NDArray[np.int32]:
+    """Labels [H, W] of a frame's dynamic objects."""
+    return load(scene, OBJECTS, frame).astype(np.int32)
+
+
+def measured(scene: ShotData, frame: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """See `completion.Measured`."""
+    inverse_depth, confidence, _ = load(scene, "complete", frame)
+    return inverse_depth, completion.weights(confidence, labels(scene, frame) > 0), load(scene, "learned", frame)
