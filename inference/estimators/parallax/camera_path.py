@@ -111,7 +111,7 @@ def _solved(shot: Shot, tracks: Tracks, progress: Callable[[str, float], None]) 
     progress("Solving the camera", _TRACK_SHARE)
     keys = key_frames(undistorted, long_side=max(lens.width, lens.height))
     linked = with_features(tracks, keys, frames.__getitem__, aside=_matted(shot), check=shot.check)
-    limit = (120.0 + 4.0 * len(frames)) * (2 if lens.focal is None else 1)  # an unknown lens may take two mappings
+    limit = (120.0 + 4.0 * len(frames)) * (4 if lens.focal is None else 3)  # for as many mappings
     try:
         views = solve_apart(
             linked,

@@ -1,8 +1,10 @@
 """The camera solve: focal length, poses and static points from tracks.
 
 Structure from motion by COLMAP's global mapper (Pan et al., "Global Structure-from-Motion Revisited", ECCV 2024) on
-key frames; the frames between them are then resectioned from its points. Each calculation runs on one thread with a
-fixed seed, so the same tracks give the same bits; only those that do not depend on each other run side by side.
+key frames; the frames between them are then resectioned from its points. Where its path explains the tracks badly, the
+incremental mapper (Schoenberger and Frahm, "Structure-from-Motion Revisited", CVPR 2016) has a try. Each calculation
+runs on one thread with a fixed seed, so the same tracks give the same bits; only those that do not depend on each other
+run side by side.
 
 Where a shot has little perspective, a scene that rotates one way looks almost like its mirror image in depth rotating
 the other way (the Necker reversal; Hartley and Zisserman, "Multiple View Geometry", 2004, section 14.6). Bundle
@@ -26,7 +28,18 @@ import pycolmap
 from numpy.typing import NDArray
 
 from . import triangulate
-from .focal_length import SPREAD, around, focal_of, likeliest, likely, misfit, misfit_of, observations, refine
+from .focal_length import (
+    SPREAD,
+    around,
+    focal_of,
+    likeliest,
+    likely,
+    misfit,
+    misfit_of,
+    observations,
+    refine,
+    with_focal_length,
+)
 from .lens import Lens, SolveError
 from .tracks import Tracks, key_frames
 from .unsupported import plausible_focals
@@ -41,6 +54,9 @@ _CELL = 8  # most tracks of a match per cell,
 _ABOVE_MEAN = 1.5  # or so many times the mean, so that a textured object does not outweigh the scene
 _SHARED = 30  # fewest tracks that two matched key frames share
 _INLIER = 4.0  # pixels at 640, for the frames between key frames
+_LEAST_ANGLE_OF_START, _LEAST_ANGLE = 1.5, 0.5  # degrees between the rays of a point, of the incremental mapper
+_DOUBTFUL = 1.6  # squared pixels at 640, of a model: right paths have 1.0 to 1.3, wrong ones from 1.9 on
+_BETTER = 0.95  # times the misfit of the one that is there
 _FLIP = np.diag([1.0, 1.0, -1.0])
 
 
@@ -80,12 +96,30 @@ def solve(tracks: Tracks, lens: Lens, *, seed: int, folder: Path) -> Views:
     if lens.focal is None:
         model, guessed = _with_unknown_lens(database, folder, seed, lens, tracks=undistorted, keys=keys)
     else:
-        model = _map(database, folder, seed, refine_focal=False)
+        model = _with_known_lens(database, folder, seed, lens, focal=focal, tracks=undistorted, keys=keys)
     if model is None:
         whose = "with a constant focal length" if lens.focal is None else "with the known focal length"
         raise SolveError(f"No camera path {whose} explains the motion of the tracked points.")
     require_constant_zoom(model)
     return replace(_views(model, undistorted, keys, lens, seed), lens_guessed=guessed)
+
+
+def _with_known_lens(
+    database: Path, folder: Path, seed: int, lens: Lens, *, focal: float, tracks: Tracks, keys: list[int]
+) -> pycolmap.Reconstruction | None:
+    """The model; where it explains the tracks badly, the one of several that does so best."""
+    model = _map(database, folder, seed, refine_focal=False)
+    least = np.inf if model is None else _misfit_of_tracks(model, tracks, keys, lens)
+    if not _is_doubtful(least, lens):
+        return model
+    free = _map(database, folder, seed, refine_focal=True)
+    if free is not None:
+        free = with_focal_length(free, focal)
+        refine(free, refine_focal=False)
+    for other in (_grow(database, folder, seed), free):
+        if other is not None and (its := _misfit_of_tracks(other, tracks, keys, lens)) < _BETTER * least:
+            model, least = other, its
+    return model
 
 
 def _with_unknown_lens(
@@ -94,28 +128,36 @@ def _with_unknown_lens(
     """The likeliest model, None where there is none, and whether its focal length is guessed from the prior.
 
     Where the tracks do not determine the focal length, the mapper ends at an arbitrary one or fails. So where its focal
-    length is impossible, it runs again with the usual focal length fixed.
+    length is impossible, or it explains the tracks badly, models with the usual focal length held compete with it.
     """
     longer = max(lens.width, lens.height)
     usual, spread = lens.tagged or START_FOCAL * longer, lens.deviation or SPREAD
     least, most = (longer * each for each in plausible_focals(None if lens.tagged is None else lens.tagged / longer))
-    model = _map(database, folder, seed, refine_focal=True)
+    model, guessed = _map(database, folder, seed, refine_focal=True), True
     if model is not None:
         found = focal_of(model)
         model = likely(model, usual=usual, spread=spread)
         if least < found < most:
-            return model, bool(abs(np.log(focal_of(model) / found)) > SPREAD)
+            guessed = bool(abs(np.log(focal_of(model) / found)) > SPREAD)
+            if not _is_doubtful(_misfit_of_tracks(model, tracks, keys, lens), lens):
+                return model, guessed
     with pycolmap.Database.open(database) as db:  # or the mapper calibrates the lens before it maps
         camera = db.read_all_cameras()[0]
         camera.has_prior_focal_length = True
         db.update_camera(camera)
-    held = _map(database, folder, seed, refine_focal=False)
-    models = [model, held, None if held is None else around(held, usual=usual, spread=spread)]
-    there = [model for model in models if model is not None]
+    held = [_map(database, folder, seed, refine_focal=False), _grow(database, folder, seed)]
+    there = [each for each in (model, *held) if each is not None]
+    there += [around(each, usual=usual, spread=spread) for each in held if each is not None]
     if len(there) < 2:
-        return (there[0] if there else None), True
+        return (there[0] if there else None), guessed
     misfits = [_misfit_of_tracks(each, tracks, keys, lens) for each in there]
-    return likeliest(there, misfits, usual=usual, spread=spread, plausible=(least, most)), True
+    best = likeliest(there, misfits, usual=usual, spread=spread, plausible=(least, most))
+    return best, guessed or best is not model
+
+
+def _is_doubtful(misfit_of_tracks: float, lens: Lens) -> bool:
+    """Whether a model explains the tracks so badly that there may be a better one."""
+    return misfit_of_tracks > _DOUBTFUL * (max(lens.width, lens.height) / 640) ** 2
 
 
 def _misfit_of_tracks(model: pycolmap.Reconstruction, tracks: Tracks, keys: list[int], lens: Lens) -> float:
@@ -217,6 +259,33 @@ def _map(database: Path, folder: Path, seed: int, *, refine_focal: bool) -> pyco
     models = pycolmap.global_mapping(database, folder, folder, options)
     model = max(models.values(), key=lambda m: m.num_points3D(), default=None)
     return None if model is None else right_way_round(model, refine_focal=refine_focal)
+
+
+def _grow(database: Path, folder: Path, seed: int) -> pycolmap.Reconstruction | None:
+    """The incremental mapper's model of the most frames, with the focal length held.
+
+    From two frames it grows to the others, with points at any distance from the first on. The global mapper places all
+    cameras and points at once, from directions alone, and where these say little, as of a camera that hardly moves and
+    moves forwards, it ends with a scene that is nearly flat.
+    """
+    options = pycolmap.IncrementalPipelineOptions()
+    options.num_threads = 1
+    options.random_seed = seed
+    options.multiple_models = True
+    options.max_num_models = 3
+    options.extract_colors = False
+    options.ba_refine_focal_length = False
+    options.ba_refine_extra_params = False
+    mapper = options.mapper
+    mapper.num_threads = 1
+    mapper.random_seed = seed
+    mapper.init_max_forward_motion = 1.0  # any: cameras often go forwards
+    mapper.init_min_tri_angle = _LEAST_ANGLE_OF_START
+    mapper.filter_min_tri_angle = _LEAST_ANGLE
+    options.triangulation.min_angle = _LEAST_ANGLE
+    models = pycolmap.incremental_mapping(database, folder, folder, options)
+    model = max(models.values(), key=lambda m: m.num_reg_images(), default=None)
+    return None if model is None else right_way_round(model, refine_focal=False)
 
 
 def _views(model: pycolmap.Reconstruction, tracks: Tracks, keys: list[int], lens: Lens, seed: int) -> Views:

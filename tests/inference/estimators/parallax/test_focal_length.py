@@ -181,6 +181,7 @@ def test_a_guess_names_the_files_where_they_have_one(scene, make, tmp_path):
 
 def test_without_any_model_there_is_a_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(solve, "_map", lambda *where, refine_focal: None)
+    monkeypatch.setattr(solve, "_grow", lambda *where: None)
     tracks, _ = filmed(GLIDE)
     with pytest.raises(SolveError, match="with a constant focal length"):
         solve.solve(tracks, LENS, seed=0, folder=tmp_path)
