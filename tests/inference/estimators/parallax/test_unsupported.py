@@ -99,20 +99,20 @@ def test_a_zoom_while_the_camera_moves(make, tmp_path):
     refused(make.shot(images, tmp_path, camera=camera), "The lens zooms while the camera moves, by a factor of")
 
 
-def fit_of(wander):
+def fit_of(wander, *, width=640):
     """A moving camera's views, and tracks of points that wander by so many pixels a frame as no rigid scene does."""
     generator, frames, points = np.random.default_rng(0), 16, 120
     poses = np.tile(np.eye(4)[:3], (frames, 1, 1))
     poses[:, 0, 3] = -0.08 * np.arange(frames)
-    center = np.array([319.5, 239.5])
+    focal, center = 500 / 640 * width, np.array([width - 1, 0.75 * width - 1]) / 2
     world = np.column_stack([generator.uniform(-2, 2, (points, 2)), generator.uniform(3, 9, points)])
     local = world[None] + poses[:, None, :, 3]
-    xy = 500 * local[..., :2] / local[..., 2:] + center
+    xy = focal * local[..., :2] / local[..., 2:] + center
     xy += np.cumsum(generator.normal(0, wander, xy.shape), axis=0)
     views = Views(
-        width=640,
-        height=480,
-        focal=500.0,
+        width=width,
+        height=width * 3 // 4,
+        focal=focal,
         center=center,
         distortion=np.zeros(2),
         world_to_camera=poses,
@@ -129,6 +129,14 @@ def test_a_solve_that_half_of_the_points_do_not_follow_is_none():
     with pytest.raises(UnsupportedShot, match=r"half of the tracked points are more than \d\.\d pixels") as caught:
         unsupported.refuse_poor_fit(*fit_of(3.0))
     assert "moves" in caught.value.reason and "mattes" in caught.value.hint
+
+
+def test_tracks_in_a_small_plate_are_as_good_as_its_pixels():
+    with pytest.raises(UnsupportedShot, match="half of the tracked points"):
+        unsupported.refuse_poor_fit(*fit_of(2.0))
+    unsupported.refuse_poor_fit(*fit_of(0.5, width=160))  # the same at a quarter of the size
+    with pytest.raises(UnsupportedShot, match=r"at most 3\.6 are allowed"):
+        unsupported.refuse_poor_fit(*fit_of(1.0, width=160))
 
 
 @pytest.mark.slow
