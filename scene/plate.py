@@ -30,16 +30,21 @@ class PlateError(Problem):
 def plate_image(depth: Depth) -> bpy.types.Image:
     """The image datablock of the clip that the depth belongs to, in the clip's own color space, alpha ignored.
 
-    Frames are addressed as those of the depth: see `show_plate`. One that shows the clip already is used again; images
-    that the artist loaded are left alone. The path is relative to the .blend file where that is saved. PlateError as
-    for `require_shown`, or where this Blender does not know the clip's color space.
+    Frames are addressed as those of the depth: see `show_plate`. One that shows the clip already is used again, and its
+    files are read again; images that the artist loaded are left alone. The path is relative to the .blend file where
+    that is saved. PlateError as for `require_shown`, or where this Blender does not know the clip's color space.
     """
     ask(depth)
     path = require_shown(depth)
     image = next((i for i in _plates(depth) if _shows(i, path)), None)
     if image is None:
-        image = next((i for i in _plates(depth, of_job=True) if not _is_there(i)), None) or _load(path, depth)
-    _show_file(image, path, depth)
+        image = next((i for i in _plates(depth, of_job=True) if not _is_there(i)), None)
+    if image is None:
+        image = _load(path, depth)
+        _show_file(image, path, depth)
+    else:
+        _show_file(image, path, depth)
+        image.reload()  # Blender goes on showing a movie that it has opened, and the clip may be another by now
     return image
 
 

@@ -15,6 +15,7 @@ Combine.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import bpy
@@ -23,7 +24,7 @@ from ...inference.contract.depth_sequence import Shot
 from .. import distance_nodes, lookup, nodes, standing, tags
 from ..camera import SCALE_PATH, find_rig
 from ..depth import Depth, find_disparity_image, require_own
-from ..plate import plate_image
+from ..plate import PlateError, plate_image
 from ..problems import Problem
 from . import clips, compositor_nodes, tree
 from .depth_group import KIND as DEPTH_KIND
@@ -89,6 +90,8 @@ def _catch_up(depth: Depth, scene: bpy.types.Scene) -> None:
     clips.set_switches(setup.tree)
     if setup.find(tree.PLATE_KIND) is not None:
         tree.plate(setup)  # brings its frames up to date
+        with suppress(PlateError):  # what is missing stays so
+            plate_image(depth)  # and its files
 
 
 def find_place(setup: Setup, stage: str | None = None) -> Place | None:
