@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import bpy
 
@@ -28,7 +29,8 @@ def of_clip(clip: bpy.types.MovieClip) -> tuple[Source, int, int]:
     """A clip's source, the number of its first frame and how many frames Blender counts.
 
     Blender ends an image sequence at its first gap; the source has the files behind it as well. SourceError where its
-    file is missing, Blender cannot read it, or Blender does not find the other frames of the sequence.
+    file is missing, Blender cannot read it, a movie has changed since Blender read it, or Blender does not find the
+    other frames of the sequence.
     """
     path = Path(absolute(clip.filepath, clip))
     if not is_file(path):
@@ -36,6 +38,23 @@ def of_clip(clip: bpy.types.MovieClip) -> tuple[Source, int, int]:
             f"The file {path} of clip {clip.name} is missing; restore it, or relink it with "
             "File > External Data > Find Missing Files."
         )
+    if clip.source == "MOVIE":
+        with _temporary_clip(str(path)) as now:
+            if _facts(now) != _facts(clip):
+                raise SourceError(
+                    f"The file {path} has changed since Blender read the clip {clip.name}, which has another size, "
+                    "length or frame rate: press Clip > Reload Clip in the Movie Clip Editor."
+                )
+    return _of_clip(clip, path)
+
+
+def _facts(clip: bpy.types.MovieClip) -> tuple[Any, ...]:
+    """What Blender knows of a movie from its header."""
+    return *clip.size, clip.frame_duration, clip.fps
+
+
+def _of_clip(clip: bpy.types.MovieClip, path: Path) -> tuple[Source, int, int]:
+    """As `of_clip`, of a file that is as Blender knows it."""
     width, height = clip.size
     count = clip.frame_duration
     if count < 1 or (clip.source == "MOVIE" and (width < 1 or height < 1)):
@@ -74,7 +93,7 @@ def of_movie(path: str, colorspace: str | None) -> Source:
             f"The movie {path} is missing; restore it, or relink it with File > External Data > Find Missing Files."
         )
     with _temporary_clip(path) as clip:
-        source = of_clip(clip)[0]
+        source = _of_clip(clip, Path(path))[0]
     return replace(source, colorspace=colorspace or source.colorspace)
 
 

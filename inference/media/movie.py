@@ -232,6 +232,18 @@ def _warnings(source: Source, stream: av.VideoStream, frame: av.VideoFrame, coun
             f"{source.path} has {counted.frame_count} frames although its header says {counted.said}, which Blender "
             "will show; convert it before it goes there, to an MP4 or to an image sequence."
         )
+    rates = [float(rate) for rate in (stream.guessed_rate, stream.average_rate, stream.base_rate) if rate]
+    if source.fps and rates and all(abs(rate / source.fps - 1) > _SAME_RATE for rate in rates):
+        yield (
+            f"{source.path} has {rates[0]:g} frames/s, and Blender shows it with {source.fps:g}; if it was replaced "
+            "since, reload the clip in Blender, then estimate it again."
+        )
+    longest = max(counted.said, counted.found)
+    if longest and source.frame_count is not None and timeline.is_more(source.frame_count, longest):
+        yield (
+            f"{source.path} has {longest} frames, and Blender shows {source.frame_count}, the last of them one image; "
+            "reload the clip in Blender if it was replaced since, else convert it, to an MP4 or to an image sequence."
+        )
     if frame.interlaced_frame or stream.codec_context.field_order > _PROGRESSIVE:
         yield interlacing.marked(source.path)
     squeezed = aspect.warning(source.path, stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio)
@@ -244,6 +256,8 @@ def _warnings(source: Source, stream: av.VideoStream, frame: av.VideoFrame, coun
         )
 
 
+_SAME_RATE = 0.005
+"""Largest relative difference of frame rates that are taken for one."""
 _PROGRESSIVE = 1
 """FFmpeg's code for the field order of progressive images; 0 is unknown, those above are interlaced."""
 

@@ -352,3 +352,15 @@ def test_a_file_that_changed_under_blender_is_declined_by_the_worker(
     result = run_reader(plate.source, inference_python, tmp_path, first=1, last=12)
     assert result.returncode == 4
     assert "has a width of 32 pixels but Blender shows 64; reload the clip" in result.stdout
+
+
+@pytest.mark.parametrize("changed", [{"rate": 30}, {"times": range(20)}, {"size": (32, 48)}])
+def test_a_movie_that_changed_since_its_clip_was_read_is_declined(changed, empty_file, clip_file):
+    clip = bpy.data.movieclips.load(str(clip_file))
+    whole = source.from_clip(clip)
+    movie(clip_file, **({"times": range(12)} | changed))
+    with pytest.raises(SourceError, match=r"has changed since Blender read the clip .*: press Clip > Reload Clip"):
+        source.from_clip(clip)
+    assert list(bpy.data.movieclips) == [clip]
+    fresh = bpy.data.movieclips.load(str(clip_file), check_existing=False)
+    assert source.from_clip(fresh) != whole

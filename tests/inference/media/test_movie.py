@@ -340,3 +340,19 @@ def test_sound_alone_is_no_clip(tmp_path):
         container.mux(stream.encode(frame))
     with pytest.raises(ClipError, match=r"sound\.wav has no image in it"):
         describe(path)
+
+
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        ({"fps": 24.0, "frame_count": 24}, "has 25 frames/s, and Blender shows it with 24"),
+        ({"fps": 25.0, "frame_count": 40}, "has 25 frames, and Blender shows 40"),
+        ({"fps": 25.0, "frame_count": 25}, None),
+    ],
+)
+def test_a_movie_that_blender_has_read_before_it_was_replaced(told, says, tmp_path):
+    path = movie(tmp_path / "clip.mp4", range(25))
+    with open_clip(replace(describe(path), **told)) as clip:
+        warnings = clip.warnings
+    assert [each for each in warnings if "reload the clip in Blender" in each] == list(warnings)
+    assert len(warnings) == (says is not None) and (says is None or says in warnings[0])
