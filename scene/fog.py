@@ -63,12 +63,13 @@ def build_fog(
         lattice.VIEWPORT_DETAIL: frustum.comfortable_detail(depth, VIEWPORT_POINTS),
     }
     fog, modifier, made = frustum.place("fog", "Fog", depth=depth, shot=shot, camera=camera, group=group, starts=starts)
-    material, is_new = fog_look.material(depth, shot)
+    material, is_new = fog_look.material(depth, shot, fog)
     if made:
         fog.display_type = "BOUNDS"  # a solid, and wires as dense as pixels, would hide the plate
         if detail is None:
             detail = frustum.comfortable_detail(depth, FOG_POINTS)
-    if not isinstance(nodes.modifier_input(modifier, "Material"), bpy.types.Material):
+    held = nodes.modifier_input(modifier, "Material")
+    if not isinstance(held, bpy.types.Material) or tags.text(held, tags.KIND) == tags.text(material, tags.KIND):
         nodes.set_modifier_input(modifier, "Material", material)
     for name, value in (("Detail", detail), (lattice.VIEWPORT_DETAIL, viewport_detail)):
         if value is not None:

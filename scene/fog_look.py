@@ -96,14 +96,25 @@ def look_group() -> bpy.types.NodeTree:
     return lookup.node_group(f"{_KIND}/{_VERSION}", _NAME, "ShaderNodeTree", _build_look)
 
 
-def material(depth: Depth, shot: Shot) -> tuple[bpy.types.Material, bool]:
-    """The shot's fog material, made or repaired if need be, and whether its look is new; see `look_of`."""
-    image = disparity_image(depth)
-    made = lookup.find("fog material", image=image, shot=shot.first_frame, among="materials")
+def material(depth: Depth, shot: Shot, fog: bpy.types.Object) -> tuple[bpy.types.Material, bool]:
+    """The shot's fog material, made or repaired if need be, and whether its look is new; see `look_of`.
+
+    Its lengths follow the scale of one fog, so that of another scene gets a copy.
+    """
+    marks: dict[str, Any] = {"image": disparity_image(depth), "shot": shot.first_frame}
+    found = lookup.tagged("fog material", **marks, among="materials")
+    scenes = lookup.scenes_of(fog)
+    others = [
+        each for each in lookup.tagged("fog", **marks, form="MESH") if not any(lookup.is_in(each, s) for s in scenes)
+    ]
+    theirs = [_material_of(each) for each in others]
+    free = [each for each in found if each not in theirs]
+    made = _material_of(fog) if _material_of(fog) in free else next(iter(free), None)
     if made is None:
-        made = bpy.data.materials.new(depth.label("Fog", shot))
-        lookup.tag(made, "fog material", image=image, shot=shot.first_frame, among="materials")
-        nodes.material_tree(made).nodes.clear()
+        made = found[0].copy() if found else bpy.data.materials.new(depth.label("Fog", shot))
+        lookup.tag(made, "fog material", **marks, among="materials")
+        if not found:
+            nodes.material_tree(made).nodes.clear()
     tree = nodes.material_tree(made)
     if _look_in(tree) is not None:
         return made, False
@@ -122,9 +133,14 @@ def material(depth: Depth, shot: Shot) -> tuple[bpy.types.Material, bool]:
 
 def look_of(fog: bpy.types.Object) -> bpy.types.Node | None:
     """The node in a fog's material that holds the inputs of its look; None where it has a material of another kind."""
+    shown = _material_of(fog)
+    return _look_in(shown.node_tree) if shown is not None and shown.node_tree else None
+
+
+def _material_of(fog: bpy.types.Object) -> bpy.types.Material | None:
     modifier = modifier_of(fog)
     shown = None if modifier is None else nodes.modifier_input(modifier, "Material")
-    return _look_in(shown.node_tree) if isinstance(shown, bpy.types.Material) and shown.node_tree else None
+    return shown if isinstance(shown, bpy.types.Material) else None
 
 
 def modifier_of(fog: bpy.types.Object) -> bpy.types.NodesModifier | None:

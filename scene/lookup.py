@@ -141,12 +141,27 @@ def node_group(
     kind: str, name: str, form: str, build: Callable[[Any], None], *, image: Any = None, shot: int | None = None
 ) -> Any:
     """The file's node group of that kind and form, made by ``build(tree)`` if it is not there."""
-    tree = find(kind, image=image, shot=shot, among="node_groups", form=form)
-    if tree is None:
-        tree = tag(bpy.data.node_groups.new(name, form), kind, image=image, shot=shot, among="node_groups")
-        build(tree)
-        nodes.arrange(tree)
+    found = find(kind, image=image, shot=shot, among="node_groups", form=form)
+    return found or new_node_group(kind, name, form, build, image=image, shot=shot)
+
+
+def new_node_group(
+    kind: str, name: str, form: str, build: Callable[[Any], None], *, image: Any = None, shot: int | None = None
+) -> Any:
+    """As `node_group`, where there is none yet that would do."""
+    tree = tag(bpy.data.node_groups.new(name, form), kind, image=image, shot=shot, among="node_groups")
+    build(tree)
+    nodes.arrange(tree)
     return tree
+
+
+def at_offset(found: Iterable[Datablock], frame_offset: int, *, is_own: Callable[[Datablock], bool]) -> Any | None:
+    """Of datablocks that show the frames of one depth, the one at that frame offset, see `tags`; else one that may be
+    brought there, since nothing else uses it (`is_own`); or None. Two scenes may show a clip at different frames.
+    """
+    found = list(found)
+    same = (block for block in found if block.get(tags.OFFSET) == frame_offset)
+    return next(same, None) or next((block for block in found if is_own(block)), None)
 
 
 def discard(block: bpy.types.ID) -> None:

@@ -94,7 +94,7 @@ def build_mesh(
     if part in ("rest", "subject") and mattes is None and not _has_mattes(kind, depth, shot):
         raise Problem("There is no Matte Folder: choose one in the settings, or build the mesh as a whole.")
     matte = None if mattes is None else matte_image(depth, shot, mattes)
-    material = plate_material(depth) if plate else None
+    material = plate_material(depth, lookup.scenes_of(camera)[0]) if plate else None
     confidence = confidence_image(depth)
     group = mesh_group(depth.quantity_of(shot), with_confidence=confidence is not None)
     starts = {lattice.VIEWPORT_DETAIL: frustum.comfortable_detail(depth, VIEWPORT_POINTS)}
@@ -192,7 +192,7 @@ def _held(material: bpy.types.Material, frame: int) -> bpy.types.Material:
     """A copy of the plate's material that shows the plate of one scene frame for good; it is the artist's."""
     held = material.copy()
     held.name = f"{material.name} {frame}"
-    for name in (tags.KIND, tags.DEPTH, tags.SHOT, tags.JOB):
+    for name in (tags.KIND, tags.DEPTH, tags.SHOT, tags.JOB, tags.OFFSET):
         if name in held:
             del held[name]
     for node in nodes.material_tree(held).nodes:
@@ -247,14 +247,25 @@ def matte_image(depth: Depth, shot: Shot, folder: Path) -> bpy.types.Image:
 
 
 @lookup.once
-def plate_material(depth: Depth) -> bpy.types.Material:
-    """The material that shows the plate as an emission, in step with the depth; one for all shots of a clip."""
+def plate_material(depth: Depth, scene: bpy.types.Scene) -> bpy.types.Material:
+    """The material that shows the plate as an emission, in step with the depth; one for all shots of a clip, but a copy
+    where another scene shows the clip at other frames.
+    """
     plate, image = plate_image(depth), disparity_image(depth)
-    material = lookup.find("plate material", image=image, among="materials")
+    found = lookup.tagged("plate material", image=image, among="materials")
+
+    def is_own(material: bpy.types.Material) -> bool:
+        others = (each for each in bpy.data.objects if each.get(tags.DEPTH) == image and not lookup.is_in(each, scene))
+        modifiers = (modifier_of(each) for each in others)
+        return all(nodes.modifier_input(each, "Material") != material for each in modifiers if each is not None)
+
+    material = lookup.at_offset(found, depth.frame_offset, is_own=is_own)
     if material is None:
-        material = bpy.data.materials.new(depth.label("Plate"))
+        material = found[0].copy() if found else bpy.data.materials.new(depth.label("Plate"))
         lookup.tag(material, "plate material", image=image, among="materials")
-        _build_material(nodes.material_tree(material))
+        if not found:
+            _build_material(nodes.material_tree(material))
+    material[tags.OFFSET] = depth.frame_offset
     for node in nodes.material_tree(material).nodes:
         if node.bl_idname == "ShaderNodeTexImage" and tags.KIND in node:
             node.image = plate

@@ -15,6 +15,7 @@ import bpy
 from ..inference.contract.untrusted import is_folder, is_there
 from . import current_run, depth_list, places, standing, tags
 from . import depth as depth_module
+from .compositing import strip_effects
 from .depth import Depth, DepthError, estimated_again, is_of_earlier_estimate
 from .depth_list import EntryKey
 from .disk_status import Seen
@@ -168,6 +169,11 @@ def _changed(depth: Depth) -> str | None:
         is_ours = thing.library is None and thing.users and thing.get(tags.DEPTH) == image
         if is_ours and is_of_earlier_estimate(thing, depth):
             names.append(thing.name)
+    if not names and (moved := strip_effects.moved(depth)):
+        return (
+            f"The strip {moved[0]} shows {depth.name} at other frames than its effects have the depth: add them again, "
+            "which brings them there."
+        )
     if not names:
         built = depth.sequence.done_shots if image is not None and image.users else ()
         return next((why for why in (standing.solved_since(depth, shot) for shot in built) if why is not None), None)

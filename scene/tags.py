@@ -12,6 +12,7 @@ property           value
 ``fathom_starts``  on objects with a modifier: the starting values of its inputs, which follow the depth for as long as
                    the artist has not changed them
 ``fathom_values``  percentiles of the disparity that it was built from; on images of maps those of all shots
+``fathom_offset``  on what shows frames and may serve several scenes: scene frame less source frame
 ``fathom_size``    on a camera of the artist's: one unit of its depth's distances in the camera's own space, where not 1
 =================  ==================================================================================================
 
@@ -31,7 +32,7 @@ from ..inference.contract.untrusted import readable
 Datablock = TypeVar("Datablock", bound=bpy.types.ID)
 
 KIND, DEPTH, SHOT, JOB = "fathom_kind", "fathom_depth", "fathom_shot", "fathom_job"
-STARTS, SIZE, VALUES = "fathom_starts", "fathom_size", "fathom_values"
+STARTS, SIZE, VALUES, OFFSET = "fathom_starts", "fathom_size", "fathom_values", "fathom_offset"
 
 
 def tag(datablock: Datablock, kind: str, *, image: bpy.types.Image | None = None, shot: int | None = None) -> Datablock:

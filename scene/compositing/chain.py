@@ -305,7 +305,7 @@ def effect_beside(
 
 def depth_node(setup: Setup) -> bpy.types.Node:
     """The shot's Fathom Depth node; its Scale follows the camera's rig where there is one in the scene."""
-    group = depth_group(setup.depth, setup.shot)
+    group = depth_group(setup.depth, setup.shot, owner=setup.scene)
     node = setup.find(DEPTH_KIND, form="CompositorNodeGroup")
     if node is None:
         above, frame = setup.find(tree.PLATE_KIND), setup.find(tree.FRAME_KIND)

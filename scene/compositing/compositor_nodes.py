@@ -11,7 +11,7 @@ from typing import Any
 
 import bpy
 
-from .. import lookup, nodes
+from .. import lookup, nodes, tags
 from ..geometry import split
 
 _OWN_NODES = hasattr(bpy.types, "CompositorNodeMath")
@@ -58,6 +58,24 @@ def scene_tree(scene: bpy.types.Scene) -> bpy.types.NodeTree:
     if found is None:
         scene.node_tree.nodes.clear()
     return scene.node_tree
+
+
+STRIP = "strip/"
+"""First part of the kind of groups that are effects on strips."""
+
+
+def users_of(group: bpy.types.NodeTree) -> set[bpy.types.ID]:
+    """The scenes that show a group, and the groups on strips that do, also through other groups."""
+    found, waiting = set(), [group]
+    while waiting:
+        each = waiting.pop()
+        for user in bpy.data.user_map(subset=[each])[each]:
+            is_group = isinstance(user, bpy.types.NodeTree)
+            if isinstance(user, bpy.types.Scene) or (is_group and tags.text(user, tags.KIND).startswith(STRIP)):
+                found.add(user)
+            elif is_group:
+                waiting.append(user)
+    return found
 
 
 def find_result(tree: bpy.types.NodeTree) -> Socket | None:

@@ -30,11 +30,11 @@ _NEVER = 1e7
 Socket = bpy.types.NodeSocket
 
 
-def depth_group(depth: Depth, shot: Shot) -> bpy.types.NodeTree:
+def depth_group(depth: Depth, shot: Shot, *, owner: bpy.types.ID | None = None) -> bpy.types.NodeTree:
     """The node group of a shot's depth, built if it is not there, its frame mapping brought up to date if it is.
 
     Where the folder holds the depth of another estimate since, whose values or sizes mean something else, it is built
-    anew.
+    anew; and so it is where another than the `owner`, a scene or a group on strips, shows it at other frames.
 
     Inputs (their defaults suit the shot, see `depth.distances`): *Scale* and *Far Limit* for ``inverse_depth``, with
     *Near*, *Far* and *Near Limit* for ``relative_disparity``; *Mist Start* and *Mist Depth*.
@@ -65,7 +65,11 @@ def depth_group(depth: Depth, shot: Shot) -> bpy.types.NodeTree:
         _build(tree, depth, start, depth.quantity_of(shot))
 
     name, kind = depth.label("Fathom Depth", shot), f"{KIND}/{_constants(depth, shot, start)}"
-    tree = lookup.node_group(kind, name, "CompositorNodeTree", build, image=image, shot=shot.first_frame)
+    form, marks = "CompositorNodeTree", {"image": image, "shot": shot.first_frame}
+    found = lookup.tagged(kind, **marks, among="node_groups", form=form)
+    tree = lookup.at_offset(found, depth.frame_offset, is_own=lambda each: compositor_nodes.users_of(each) <= {owner})
+    tree = tree or lookup.new_node_group(kind, name, form, build, **marks)
+    tree[tags.OFFSET] = depth.frame_offset
     tree[tags.VALUES] = percentiles(shot)
     _set_frames(tree, depth, shot)
     return tree

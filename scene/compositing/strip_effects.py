@@ -7,17 +7,20 @@ has such modifiers without inputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import bpy
 
+from ...inference.contract import depth_sequence
 from ...inference.contract.depth_sequence import Shot
-from .. import lookup, nodes, versions
-from ..depth import Depth, disparity_image
+from .. import lookup, nodes, tags, versions
+from ..depth import Depth, disparity_image, find_disparity_image
 from ..problems import Problem
-from . import depth_of_field, fog, grade, matte, relight, tree
+from ..viewing import shown
+from . import clips, compositor_nodes, depth_of_field, fog, grade, matte, relight, tree
+from .depth_group import KIND as DEPTH_KIND
 from .depth_group import depth_group, span
 
 IS_THERE = bpy.app.version >= (5, 2, 0)
@@ -76,7 +79,8 @@ def add(strip: Any, scene: bpy.types.Scene, depth: Depth, shot: Shot, effect: st
     Parameters
     ----------
     strip : Strip
-        Shows the shot's plate, at the frames at which the depth lies.
+        Shows the shot's plate. Where it does so frame by frame, the depth lies at its frames, else at its own; of one
+        that was moved since, the modifier that it has is brought there.
     scene : Scene
         Holds the strip.
     effect : str
@@ -93,9 +97,14 @@ def add(strip: Any, scene: bpy.types.Scene, depth: Depth, shot: Shot, effect: st
         raise Problem("Effects on strips need Blender 5.2 or later: add them to the compositor instead.")
     if strip.type == "SOUND":
         raise Problem(f"{strip.name} has no image: select the strip of the clip.")
-    group = _group(depth, depth.require_done(shot), _EFFECTS[effect])
-    for modifier in strip.modifiers:
-        if modifier.type == "COMPOSITOR" and modifier.node_group == group:
+    depth.require_done(shot)
+    offset = shown.offset_on(strip, depth_sequence.plate_file(depth.source), scene)
+    depth = depth if offset is None else replace(depth, frame_offset=offset)
+    group = _group(depth, shot, _EFFECTS[effect], strip)
+    for modifier in _modifiers(strip):
+        if all(modifier.node_group.get(name) == group[name] for name in (tags.KIND, tags.DEPTH, tags.SHOT)):
+            if modifier.node_group != group:
+                modifier.node_group = group
             return modifier
     modifier = versions.add_strip_modifier(strip, scene, group.name, "COMPOSITOR")
     modifier.node_group = group
@@ -107,8 +116,38 @@ def input_of(modifier: Any, name: str) -> Any:
     return getattr(modifier.properties.inputs, nodes.interface_identifiers(modifier.node_group)[name])
 
 
-def _group(depth: Depth, shot: Shot, effect: _Effect) -> bpy.types.NodeTree:
-    inner, distances = tree.effect_group(effect.kind, effect.name, effect.build), depth_group(depth, shot)
+def moved(depth: Depth) -> list[str]:
+    """Names of strips that show their clip at other frames than the effects by this depth that they have."""
+    image, plate = find_disparity_image(depth), depth_sequence.plate_file(depth.source)
+    found = []
+    for strip, scene in _strips() if IS_THERE and image is not None else ():
+        offsets = {each.node_group.get(tags.OFFSET) for each in _modifiers(strip) if _is_of(each.node_group, image)}
+        if offsets and shown.offset_on(strip, plate, scene) not in (None, *offsets):
+            found.append(strip.name)
+    return found
+
+
+def _is_of(group: bpy.types.NodeTree, image: bpy.types.Image) -> bool:
+    return tags.text(group, tags.KIND).startswith(compositor_nodes.STRIP) and group.get(tags.DEPTH) == image
+
+
+def _strips() -> Iterator[tuple[Any, bpy.types.Scene]]:
+    """All strips of this file, and the scene that holds each."""
+    for scene in bpy.data.scenes:
+        if scene.sequence_editor is not None and scene.library is None:
+            yield from ((strip, scene) for strip in versions.strips_of(scene.sequence_editor, nested=True))
+
+
+def _modifiers(strip: Any) -> list[Any]:
+    """A strip's compositor modifiers that have a group."""
+    return [each for each in strip.modifiers if each.type == "COMPOSITOR" and each.node_group is not None]
+
+
+def _group(depth: Depth, shot: Shot, effect: _Effect, strip: Any) -> bpy.types.NodeTree:
+    """The group of an effect on strips that show the depth's frames where it lies: one that only this strip has is
+    brought there.
+    """
+    inner = tree.effect_group(effect.kind, effect.name, effect.build)
     starts = effect.starts(*span(depth, shot))
 
     def build(group: bpy.types.NodeTree) -> None:
@@ -121,16 +160,29 @@ def _group(depth: Depth, shot: Shot, effect: _Effect) -> bpy.types.NodeTree:
                 _copy(group, item, panels.get(item.parent), starts.get(item.name))
         nodes.interface_output(group, "Image", "Color", description="The strip's image with the effect")
         inputs, outputs = nodes.group_sockets(group)
+        distances = depth_group(depth, shot, owner=group)
         held, source = (nodes.new(group, "CompositorNodeGroup", label=each.name) for each in (inner, distances))
         held.node_tree, source.node_tree = inner, distances
         for socket in held.inputs:
             nodes.feed(socket, nodes.output_of(source, socket.name) if socket.name in _FED[1:] else inputs[socket.name])
         nodes.feed(outputs["Image"], nodes.output_of(held, "Image"))
 
-    name = depth.label(f"{effect.name} on Strip", shot)
-    kind = f"strip/{tree.group_kind(effect.kind)}"
-    image = disparity_image(depth)
-    return lookup.node_group(kind, name, "CompositorNodeTree", build, image=image, shot=shot.first_frame)
+    def is_own(group: bpy.types.NodeTree) -> bool:
+        return all(other == strip for other, _ in _strips() if group in (m.node_group for m in _modifiers(other)))
+
+    name, form = depth.label(f"{effect.name} on Strip", shot), "CompositorNodeTree"
+    kind = compositor_nodes.STRIP + tree.group_kind(effect.kind)
+    marks = {"image": disparity_image(depth), "shot": shot.first_frame}
+    found = lookup.tagged(kind, **marks, among="node_groups", form=form)
+    group = lookup.at_offset(found, depth.frame_offset, is_own=is_own)
+    group = group or lookup.new_node_group(kind, name, form, build, **marks)
+    group[tags.OFFSET] = depth.frame_offset
+    distances = depth_group(depth, shot, owner=group)
+    for node in group.nodes:
+        held = node.node_tree if node.bl_idname == "CompositorNodeGroup" else None
+        if held not in (None, distances) and tags.text(held, tags.KIND).startswith(f"{DEPTH_KIND}/"):
+            clips.replace_group(node, distances)
+    return group
 
 
 def _copy(group: bpy.types.NodeTree, item: Any, parent: Any, start: float | None) -> None:

@@ -311,6 +311,11 @@ def strip_of(plate: str, scene: bpy.types.Scene, *, now: int | None = None) -> A
     return max(found, key=lambda each: each.channel, default=None)
 
 
+def offset_on(strip: Any, plate: str, scene: bpy.types.Scene) -> int | None:
+    """As `offset_of`, of any strip; None where it does not show a plate, frame for frame."""
+    return offset_of(strip) if _shows(strip, plate, scene, None) else None
+
+
 def offset_of(strip: Any) -> int:
     """Scene frame less source frame of a strip that `strip_of` found."""
     times = versions.times_of(strip)

@@ -189,3 +189,21 @@ def test_building_again_doubles_nothing_and_keeps_the_artists_inputs(tmp_path, e
     nodes.set_modifier_input(fog.modifiers[0], "Material", own)
     fogs.build_fog(depth, shot, fog.parent)
     assert nodes.modifier_input(fog.modifiers[0], "Material") == own
+
+
+def test_fog_of_two_scenes_follows_the_scale_of_each(tmp_path, empty_file):
+    depth, shot, fog = build(tmp_path, empty_file)
+    set_look(fog, density=0.7)
+    other = bpy.data.scenes.new("Edit")
+    twin = fogs.build_fog(depth, shot, cameras.build_camera(depth, shot, scene=other))
+    assert fog_look.look_of(twin).inputs["Density"].default_value == pytest.approx(0.7)
+    for thing, scene, scale in ((fog, empty_file, 3.0), (twin, other, 5.0)):
+        cameras.find_rig(depth, shot, scene)[cameras.SCALE] = scale
+        thing.update_tag()
+        assert fogs.build_fog(depth, shot, thing.parent) == thing
+    curves = [look.id_data.animation_data.drivers for look in map(fog_look.look_of, (fog, twin))]
+    followed = [
+        {t.id for curve in each for variable in curve.driver.variables for t in variable.targets if t.id in (fog, twin)}
+        for each in curves
+    ]
+    assert followed == [{fog}, {twin}] and len(bpy.data.materials) == 2

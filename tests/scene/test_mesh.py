@@ -397,3 +397,26 @@ def test_it_works_after_saving_moving_and_opening_elsewhere(tmp_path, empty_file
     depth = depths.load("//depth")
     assert meshes.build_mesh(depth, depth.sequence.shots[0], mesh.parent) == mesh
     assert (tmp_path / "away" / "depth" / depth_sequence.SIDECAR).exists()
+
+
+def test_a_clip_in_two_scenes_at_different_frames_shows_its_plate_in_step_in_both(tmp_path, empty_file):
+    depth, shot, eye, mesh = build(tmp_path, empty_file)
+    other = bpy.data.scenes.new("Edit")
+
+    def built(scene, offset):
+        placed = depths.load(depth.folder, frame_offset=offset)
+        return meshes.build_mesh(placed, shot, cameras.build_camera(placed, shot, scene=scene))
+
+    def offset_of(thing):
+        tree = nodes.material_tree(nodes.modifier_input(thing.modifiers[0], "Material"))
+        user = next(node.image_user for node in tree.nodes if node.bl_idname == "ShaderNodeTexImage")
+        return user.frame_start - 1 - user.frame_offset
+
+    material = nodes.modifier_input(mesh.modifiers[0], "Material")
+    material.diffuse_color = (1, 0, 0, 1)  # the artist's
+    twin = built(other, 100)
+    assert (offset_of(mesh), offset_of(twin)) == (0, 100)
+    assert tuple(nodes.modifier_input(twin.modifiers[0], "Material").diffuse_color) == (1, 0, 0, 1)
+    assert built(other, 50) == twin and built(empty_file, 7) == mesh
+    assert (offset_of(mesh), offset_of(twin)) == (7, 50) and len(bpy.data.materials) == 2
+    assert built(other, 7) == twin and len(bpy.data.materials) == 2

@@ -239,3 +239,33 @@ def test_a_clip_of_the_artists_own_nodes_is_found_by_its_file(tmp_path, empty_fi
     assert nodes.input_of(first, "Image").links[0].from_socket == mixed
     assert nodes.input_of(second, "Image").links[0].from_socket == sockets[1]
     assert second in feeding(mixed.node)
+
+
+def test_a_clip_in_two_scenes_at_different_frames_has_its_depth_at_its_frames_in_both(tmp_path, empty_file):
+    folder = depth_maker.make(tmp_path, size=SIZE)
+    other = bpy.data.scenes.new("Edit")
+    compositor.prepare(empty_file, SIZE)
+    compositor.prepare(other, SIZE)
+
+    def add(scene, offset):
+        depth = depths.load(folder, frame_offset=offset)
+        return fog(scene, depth, RED), depth_node(scene)
+
+    def depth_node(scene):
+        found = compositor_nodes.scene_tree(scene).nodes
+        return next(node for node in found if node.get("fathom_kind") == "comp_depth")
+
+    def rendered(scene, frame):
+        bpy.context.window.scene = scene  # Blender brings no other's images to their frames
+        return compositor.render(scene, tmp_path, frame)
+
+    add(empty_file, 0)
+    before = rendered(empty_file, 4)
+    add(other, 100)
+    np.testing.assert_array_equal(rendered(empty_file, 4), before)
+    np.testing.assert_allclose(rendered(other, 104), before, atol=1e-6)
+    groups = {depth_node(scene).node_tree for scene in (empty_file, other)}
+    add(other, 50)  # a depth that was moved keeps its groups
+    assert {depth_node(scene).node_tree for scene in (empty_file, other)} == groups and len(groups) == 2
+    np.testing.assert_allclose(rendered(other, 54), before, atol=1e-6)
+    np.testing.assert_array_equal(rendered(empty_file, 4), before)

@@ -77,7 +77,7 @@ def test_frames_follow_the_timeline_and_hold_at_the_ends(tmp_path, empty_file):
         values = output(empty_file, node, "Disparity", tmp_path, scene_frame)
         np.testing.assert_allclose(values, disparity(source, (8, 5), (8, 5)), rtol=1e-6, err_msg=str(scene_frame))
     moved = depths.load(tmp_path / "depth", frame_offset=0)
-    assert depth_group(moved, depth.sequence.shots[0]) == node.node_tree
+    assert depth_group(moved, depth.sequence.shots[0], owner=empty_file) == node.node_tree
     values = output(empty_file, node, "Disparity", tmp_path, 9)
     np.testing.assert_allclose(values, disparity(9, (8, 5), (8, 5)), rtol=1e-6)
 

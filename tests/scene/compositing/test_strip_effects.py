@@ -7,7 +7,7 @@ import numpy as np
 import OpenEXR
 import pytest
 from bl_ext.dev.fathom.scene import depth as depths
-from bl_ext.dev.fathom.scene import versions
+from bl_ext.dev.fathom.scene import depth_list, missing_files, versions
 from bl_ext.dev.fathom.scene.compositing import strip_effects
 from bl_ext.dev.fathom.scene.problems import Problem
 
@@ -68,3 +68,43 @@ def test_before_there_are_such_modifiers_it_is_said(clip, empty_file):
     depth, strip = clip
     with pytest.raises(Problem, match=r"Blender 5\.2"):
         strip_effects.add(strip, empty_file, depth, depth.sequence.shots[0], "FOG")
+
+
+@pytest.mark.skipif(not strip_effects.IS_THERE, reason="from Blender 5.2 on")
+def test_an_effect_is_brought_to_where_its_strip_lies_and_that_it_is_elsewhere_is_said(tmp_path, empty_file, clip):
+    depth, strip = clip
+    shot, add = depth.sequence.shots[0], strip_effects.add
+    depth_list.remember(empty_file, depth)
+    modifier = add(strip, empty_file, depth, shot, "FOG")
+    for name, value in {"Density": 0.7, "Color": (0.0, 0.0, 1.0, 1.0)}.items():
+        strip_effects.input_of(modifier, name).value = value
+    compositor.prepare(empty_file, SIZE)
+    empty_file.render.use_sequencer = True
+
+    def rendered(frame):
+        empty_file.frame_set(frame)
+        empty_file.render.filepath = str(tmp_path / "strip.exr")
+        bpy.ops.render.render(write_still=True)
+        return np.array(OpenEXR.File(str(tmp_path / "strip.exr")).parts[0].channels["RGBA"].pixels)
+
+    before, group = rendered(13), modifier.node_group
+    assert missing_files.of_file() == []
+    strip.content_start += 100
+    (said,) = missing_files.of_file()
+    assert said.startswith(
+        "The strip plate shows plate at other frames than its effects have the depth: add them again"
+    )
+    assert add(strip, empty_file, depth, shot, "FOG") == modifier and modifier.node_group == group
+    assert missing_files.of_file() == []
+    np.testing.assert_allclose(rendered(113), before, atol=1e-6)
+    strips = versions.strips_of(empty_file.sequence_editor)
+    second = strips.new_image("two", str(tmp_path / "plate" / "plate.0001.png"), 2, 1)
+    for number in range(2, 6):
+        second.elements.append(f"plate.{number:04d}.png")
+    assert add(second, empty_file, depth, shot, "FOG").node_group != group
+    np.testing.assert_allclose(rendered(113), before, atol=1e-6)
+    strip.content_start -= 100
+    assert add(strip, empty_file, depth, shot, "FOG") == modifier
+    assert strip_effects.input_of(modifier, "Density").value == pytest.approx(0.7)
+    second.mute = True
+    np.testing.assert_allclose(rendered(13), before, atol=1e-6)
