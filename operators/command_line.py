@@ -9,7 +9,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 
 import bpy
 
-from ..inference.contract import exit_codes, hints
+from ..inference.contract import exit_codes, hints, lock
 from ..inference.contract import export as export_contract
 from ..inference.contract.camera import SENSOR_WIDTH, parse_lens
 from ..inference.contract.camera_files import NUKES_ORDER, ROTATION_ORDERS
@@ -348,6 +348,38 @@ def _parameter(text: str) -> tuple[str, Any]:
 
 
 def _build(options: argparse.Namespace) -> None:
+    target = Path(options.save).absolute()
+    with _alone(target):
+        _build_file(options, target)
+    print(target)
+
+
+@contextlib.contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """Let no other build write the same file: Blender renames what it saves, and of two files none may be left."""
+    try:
+        held = lock.acquire(target.with_name(f".fathom-{target.name}"))
+    except lock.Held as other:
+        raise Problem(f"{target} cannot be built now. {other}") from None
+    except OSError as error:
+        raise Problem(f"{target} cannot be saved: {error.strerror or error}.") from error
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def _facts(path: str) -> tuple[int, ...]:
+    """What tells a file from another of the same name; empty where there is none."""
+    try:
+        facts = Path(path).stat()
+    except OSError:
+        return ()
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
+def _build_file(options: argparse.Namespace, target: Path) -> None:
+    before = _facts(options.into) if options.into else ()
     if options.into:
         if is_there(options.into) and not is_file(options.into):  # Blender would wait for a pipe
             raise Problem(f"{options.into} is no file: name a .blend file with --into.")
@@ -370,15 +402,15 @@ def _build(options: argparse.Namespace) -> None:
         with_plate(depth, Path(options.plate).absolute())  # said before a file is written
     lens, sensor = _lens(options, plate_size(depth)[0])
     focal_length = None if lens is None else lens * SENSOR_WIDTH / sensor
-    target = Path(options.save).absolute()
     draft = target.with_name(f".fathom-{os.getpid()}.blend")
     _save(draft, target)  # paths become relative to that folder; what bears the name itself stays until all is built
     try:
         _build_in(scene, depth, options, focal_length)
+        if before and is_same_path(Path(options.into), target) and _facts(options.into) != before:
+            raise Problem(f"{target} was saved elsewhere while this was built: build again, so that nothing is lost.")
         _save(target, target)
     finally:
         draft.unlink(missing_ok=True)
-    print(target)
 
 
 def _build_in(scene: bpy.types.Scene, depth: Depth, options: argparse.Namespace, focal_length: float | None) -> None:

@@ -2,6 +2,8 @@
 
 import os
 import re
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import bpy
@@ -12,6 +14,7 @@ from bl_ext.dev.fathom.inference.contract import depth_sequence, environment, en
 from bl_ext.dev.fathom.operators import command_line
 from bl_ext.dev.fathom.scene import preferences, worker_command
 
+from development.environments import ROOT
 from tests.marks import rest_slow
 
 pytestmark = pytest.mark.usefixtures("empty_file")
@@ -122,6 +125,53 @@ def test_a_file_of_a_newer_blender_is_not_replaced(tmp_path, capsys):
     assert command_line.main([*arguments, str(newer)]) != exit_codes.OK
     assert "would lose what it does not know" in capsys.readouterr().out and newer.read_bytes() == held
     assert command_line.main([*arguments, str(tmp_path / "built.blend")]) == exit_codes.OK
+
+
+def test_what_is_saved_into_a_file_while_it_is_built_into_stays(tmp_path, monkeypatch, capsys):
+    shot = tmp_path / "shot.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(shot))
+    folder = str(depth_maker.make(tmp_path / "a", camera=filmed))
+    arguments = ["build", folder, "--into", str(shot), "--save", str(shot), "--what", "camera"]
+    build_in, began = command_line._build_in, []
+
+    def artist_saves(*given):
+        began.append(shot.write_bytes(shot.read_bytes() + b"\0"))
+        build_in(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(command_line, "_build_in", artist_saves)
+        assert command_line.main(arguments) != exit_codes.OK
+    assert "shot.blend was saved elsewhere while this was built: build again" in capsys.readouterr().out and began
+    assert shot.read_bytes().endswith(b"\0") and {each.name for each in tmp_path.iterdir()} == {"a", "shot.blend"}
+
+
+def test_two_builds_into_one_file_take_turns(tmp_path, monkeypatch, capsys):
+    shot = tmp_path / "shot.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(shot))
+    folder = str(depth_maker.make(tmp_path / "a", camera=filmed))
+    arguments = ["build", folder, "--into", str(shot), "--save", str(shot), "--what", "camera"]
+    build_in, second = command_line._build_in, []
+
+    def meanwhile(*given):
+        if not second:
+            run = [sys.executable, "-c", _SECOND, *arguments]
+            second.append(subprocess.run(run, capture_output=True, text=True, cwd=ROOT))
+        build_in(*given)
+
+    monkeypatch.setattr(command_line, "_build_in", meanwhile)
+    assert command_line.main(arguments) == exit_codes.OK
+    assert "shot.blend cannot be built now. Another run (process " in second[0].stdout
+    assert second[0].returncode == exit_codes.FAILED and shot.is_file()
+    assert command_line.main(arguments) == exit_codes.OK and not list(tmp_path.glob(".fathom*"))
+
+
+_SECOND = """
+import sys
+from development import in_blender
+in_blender.enable_checkout()
+from bl_ext.dev.fathom.operators import command_line
+sys.exit(command_line.main(sys.argv[1:]))
+"""
 
 
 def test_scripts_of_a_file_that_is_built_into_do_not_run(tmp_path, monkeypatch):

@@ -400,7 +400,7 @@ def test_it_works_after_saving_moving_and_opening_elsewhere(tmp_path, empty_file
 
 
 def test_a_clip_in_two_scenes_at_different_frames_shows_its_plate_in_step_in_both(tmp_path, empty_file):
-    depth, shot, eye, mesh = build(tmp_path, empty_file)
+    depth, shot, _eye, mesh = build(tmp_path, empty_file)
     other = bpy.data.scenes.new("Edit")
 
     def built(scene, offset):
