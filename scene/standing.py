@@ -20,6 +20,7 @@ from ..inference.contract.depth_sequence import Shot
 from . import lookup, tags
 from .camera import find_camera, given_focal_length, hang
 from .depth import Depth, distances, find_disparity_image
+from .plate import plate_size
 from .problems import Problem
 from .solved_camera import VIEW, lens_of_clip
 from .solved_tracks import Floats, camera_object, clip_offset, has_solve, read_solve, signature, source_shift
@@ -274,13 +275,9 @@ def similar(path: list[Floats], other: list[Floats]) -> float | None:
 
     Both are camera-to-world matrices at the same frames; scales in them do not count.
     """
-    turns = [each[:3, :3] / np.linalg.norm(each[:3, :3], axis=0) for each in path]
-    others = [each[:3, :3] / np.linalg.norm(each[:3, :3], axis=0) for each in other]
-    whole = others[0] @ turns[0].T
-    for turn, own in zip(turns, others):
-        cosine = (np.trace(own.T @ whole @ turn) - 1) / 2
-        if np.arccos(np.clip(cosine, -1, 1)) > _TURN:
-            return None
+    if not _turn_alike(path, other):
+        return None
+    whole = _turn_of(other[0]) @ _turn_of(path[0]).T
     steps = np.array([whole @ (each[:3, 3] - path[0][:3, 3]) for each in path])
     others_steps = np.array([each[:3, 3] - other[0][:3, 3] for each in other])
     length = float(np.sum(steps**2))
@@ -290,10 +287,22 @@ def similar(path: list[Floats], other: list[Floats]) -> float | None:
     return size
 
 
+def _turn_of(matrix: Floats) -> Floats:
+    return matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0)
+
+
+def _turn_alike(path: list[Floats], other: list[Floats]) -> bool:
+    """Whether two paths turn in the same way, from wherever they begin."""
+    whole = _turn_of(other[0]) @ _turn_of(path[0]).T if path else np.eye(3)
+    cosines = [(np.trace(_turn_of(b).T @ whole @ _turn_of(a)) - 1) / 2 for a, b in zip(path, other)]
+    return all(np.arccos(np.clip(cosine, -1, 1)) <= _TURN for cosine in cosines)
+
+
 def _given(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> Standing | None:
     """The camera of the scene that was given to the estimate: distances were the world's then.
 
-    Where it was placed or scaled since, the depth goes with it. Problem where it moves in another way than it did.
+    Where it was placed or scaled since, the depth goes with it. Problem where it moves in another way than it did, or
+    has another lens. Where it did not move, one of that name that turns otherwise or has another lens is another.
     """
     origin = shot.camera.origin if shot.camera is not None else ""
     camera = scene.objects.get(origin.removeprefix("CAMERA ")) if origin.startswith("CAMERA ") else None
@@ -301,12 +310,23 @@ def _given(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> Standing | None:
         return None
     poses = shot.camera.poses
     poses = tuple(poses[i] for i in np.unique(np.linspace(0, len(poses) - 1, _LOOKS).astype(int))) if poses else ()
-    path = [np.array(pose.camera_to_world) for pose in poses]
-    if len(path) < _FEWEST or _is_still(path):
-        return Standing(camera, 1.0 / world_scale(camera))
+    path, worlds, is_same_lens = [np.array(pose.camera_to_world) for pose in poses], [], True
+    known, (width, height) = shot.camera, plate_size(depth)
     with _returning(scene):
-        worlds = [_world_at(camera, pose.frame + depth.frame_offset, scene) @ np.array(VIEW) for pose in poses]
+        for pose in poses:
+            worlds.append(_world_at(camera, pose.frame + depth.frame_offset, scene) @ np.array(VIEW))
+            filmed = (pose.focal_length or known.focal_length) / known.width
+            now = _focal_of(camera.data, (width * known.pixel_aspect, height))
+            is_same_lens = is_same_lens and camera.data.type == "PERSP" and abs(now / filmed - 1) < _SAME_LENS
+    if len(path) < _FEWEST or _is_still(path):
+        is_it = is_same_lens and _turn_alike(path, worlds)
+        return Standing(camera, 1.0 / world_scale(camera)) if is_it else None
     size = similar(path, worlds)
+    if size is not None and not is_same_lens:
+        raise Problem(
+            f"The lens of {camera.name} is another than when the depth of frames {shot.first_frame}-{shot.last_frame} "
+            "was estimated with it: estimate it again, or set the lens to what it was."
+        )
     if size is None:
         raise Problem(
             f"{camera.name} moves otherwise than when the depth of frames {shot.first_frame}-{shot.last_frame} was "
@@ -329,7 +349,7 @@ def _returning(scene: bpy.types.Scene) -> Iterator[None]:
         scene.frame_set(frame, subframe=subframe)
 
 
-def _focal_of(lens: bpy.types.Camera, size: tuple[int, int]) -> float:
+def _focal_of(lens: bpy.types.Camera, size: tuple[float, float]) -> float:
     """Focal length of a camera in widths of an image that it fills."""
     width, height = size
     fitted = lens.sensor_height if lens.sensor_fit == "VERTICAL" else lens.sensor_width

@@ -182,6 +182,7 @@ def test_depth_of_a_given_camera_goes_with_it_and_not_with_another_move(tmp_path
     depth = depths.load(depth_maker.make(tmp_path, camera=filmed), frame_offset=10)
     shot = depth.done_shots[0]
     camera = bpy.data.objects.new("Matchmove", bpy.data.cameras.new("Matchmove"))
+    camera.data.lens = 39.0  # 26 pixels of 24, on a sensor 36 mm wide
     rig = bpy.data.objects.new("Rig", None)
     camera.parent = rig
     for thing in (camera, rig):
@@ -198,6 +199,34 @@ def test_depth_of_a_given_camera_goes_with_it_and_not_with_another_move(tmp_path
     assert found.size * standing.world_scale(camera) == pytest.approx(3, rel=1e-4), "a unit of the path is three now"
     with pytest.raises(Problem, match="Matchmove moves otherwise than when the depth of frames 1-5 was estimated"):
         standing.find(replace(depth, frame_offset=12), shot, empty_file)
+    camera.data.lens = 50.0
+    with pytest.raises(Problem, match="The lens of Matchmove is another than when the depth of frames 1-5 was"):
+        standing.find(depth, shot, empty_file)
+
+
+@pytest.mark.parametrize("yaw", [0.0, 0.02])
+def test_a_camera_that_only_turns_is_known_by_its_lens_and_turns(tmp_path, empty_file, yaw):
+    def filmed(frames):
+        camera = depth_maker.dolly(frames, width=24, height=16, focal_length=26.0, step=0.0, yaw=yaw)
+        poses = (np.array(pose.camera_to_world) for pose in camera.poses)
+        still = [np.block([[each[:3, :3], np.zeros((3, 1))], [each[3:]]]).tolist() for each in poses]
+        poses = (replace(p, camera_to_world=tuple(map(tuple, rows))) for p, rows in zip(camera.poses, still))
+        return replace(camera, poses=tuple(poses), origin="CAMERA Camera")
+
+    depth = depths.load(depth_maker.make(tmp_path, camera=filmed))
+    shot = depth.done_shots[0]
+    camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))  # as each new file of Blender has one
+    empty_file.collection.objects.link(camera)
+    assert standing.find(depth, shot, empty_file) is None
+    camera.data.lens = 39.0
+    for pose in shot.camera.poses:
+        world = solved_camera.WORLD @ Matrix(pose.camera_to_world) @ solved_camera.VIEW
+        camera.rotation_euler = world.to_euler()
+        camera.keyframe_insert("rotation_euler", frame=pose.frame)
+    assert standing.find(depth, shot, empty_file).camera == camera
+    if yaw:
+        camera.animation_data_clear()
+        assert standing.find(depth, shot, empty_file) is None
 
 
 def test_a_camera_that_moves_otherwise_is_none_of_the_solve(tmp_path, empty_file):
