@@ -230,7 +230,7 @@ def estimated_again(depth: Depth, names: Sequence[str]) -> str:
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
     return (
         f"The depth of {depth.name} was estimated again in its folder, with other values, since {names[0]}{more} was "
-        "built: build it again."
+        "built: build it again, and copy it again where it is a copy."
     )
 
 

@@ -9,7 +9,16 @@ import bpy
 from ..inference.contract import depth_sequence
 from ..inference.contract.depth_sequence import Shot, disparity_name
 from . import tags, versions
-from .depth import Depth, DepthError, distances, portable_path, require_own
+from .depth import (
+    Depth,
+    DepthError,
+    distances,
+    is_of_earlier_estimate,
+    is_same_place,
+    percentiles,
+    portable_path,
+    require_own,
+)
 from .plate import plate_size
 from .viewing import shown
 
@@ -43,6 +52,15 @@ def add(depth: Depth, scene: bpy.types.Scene) -> list[Any]:
     return [_add_shot(depth, shot, scene, plate, channel=channel, offset=offset) for shot in shots]
 
 
+def of_earlier_estimate(depth: Depth) -> list[str]:
+    """Names of the strips of a depth that were added when its folder held another estimate."""
+    editors = (scene.sequence_editor for scene in bpy.data.scenes if scene.library is None)
+    strips = (strip for each in editors if each is not None for strip in versions.strips_of(each, nested=True))
+    ours = (strip for strip in strips if strip.type == "IMAGE" and tags.text(strip, tags.KIND) == "strip")
+    here = (strip for strip in ours if is_same_place(strip.directory, depth.folder))
+    return [strip.name for strip in here if is_of_earlier_estimate(strip, depth)]
+
+
 def _add_shot(depth: Depth, shot: Shot, scene: bpy.types.Scene, plate: Any, *, channel: int, offset: int) -> Any:
     strip = versions.strips_of(scene.sequence_editor).new_image(
         depth.label("Depth", shot),
@@ -55,6 +73,7 @@ def _add_shot(depth: Depth, shot: Shot, scene: bpy.types.Scene, plate: Any, *, c
     # Data, so nothing is converted; as Non-Color some versions take it for linear light, and convert that.
     strip.colorspace_settings.name = scene.sequencer_colorspace_settings.name
     tags.set_text(strip, tags.KIND, "strip")
+    strip[tags.SHOT], strip[tags.VALUES] = shot.first_frame, percentiles(shot)
     _place(strip, plate, depth, scene)
     _set_range(strip, scene, *_percentiles(depth, shot))
     return strip

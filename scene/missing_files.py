@@ -13,7 +13,7 @@ from pathlib import Path
 import bpy
 
 from ..inference.contract.untrusted import is_folder, is_there
-from . import current_run, depth_list, places, standing, tags
+from . import current_run, depth_list, depth_strip, places, standing, tags
 from . import depth as depth_module
 from .compositing import strip_effects
 from .depth import Depth, DepthError, estimated_again, is_of_earlier_estimate
@@ -164,11 +164,25 @@ def _changed(depth: Depth) -> str | None:
     solve; None where all is as it was.
     """
     image = depth_module.find_disparity_image(depth)
-    names = []
+    names, of_none = [], []
+    shots = [shot.first_frame for shot in depth.sequence.done_shots]
     for thing in (*bpy.data.objects, *bpy.data.node_groups) if image is not None else ():
         is_ours = thing.library is None and thing.users and thing.get(tags.DEPTH) == image
         if is_ours and is_of_earlier_estimate(thing, depth):
             names.append(thing.name)
+        elif is_ours and tags.VALUES in thing and thing.get(tags.SHOT) not in shots:
+            of_none.append(thing.name)
+    if of_none and not names:
+        more = f" and {len(of_none) - 1} more" if len(of_none) > 1 else ""
+        return (
+            f"The depth of {depth.name} was estimated again in its folder, and {of_none[0]}{more} is of a shot that it "
+            "does not have any more: delete it."
+        )
+    if not names and (strips := depth_strip.of_earlier_estimate(depth)):
+        return (
+            f"The depth of {depth.name} was estimated again in its folder, with other values, since the strip "
+            f"{strips[0]} was added: delete it and add it again."
+        )
     if not names and (moved := strip_effects.moved(depth)):
         return (
             f"The strip {moved[0]} shows {depth.name} at other frames than its effects have the depth: add them again, "

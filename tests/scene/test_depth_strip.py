@@ -1,11 +1,13 @@
 """A strip of the depth lies over its plate, in step, and shows the range of each shot."""
 
+import shutil
+
 import bpy
 import depth_maker
 import numpy as np
 import pytest
 from bl_ext.dev.fathom.scene import depth as depth_module
-from bl_ext.dev.fathom.scene import depth_strip
+from bl_ext.dev.fathom.scene import depth_list, depth_strip, missing_files
 from bl_ext.dev.fathom.scene.versions import strips_of, times_of
 
 
@@ -79,3 +81,18 @@ def test_a_linked_scene_gets_no_strip(empty_file, tmp_path):
     with pytest.raises(depth_module.DepthError, match="is linked from"):
         depth_strip.add(depth, linked)
     assert len(strips_of(linked.sequence_editor)) == 0
+
+
+def test_a_strip_of_an_earlier_estimate_in_the_folder_is_said(tmp_path, empty_file):
+    folder = depth_maker.make(tmp_path)
+    depth_list.remember(empty_file, depth_module.load(folder))
+    (strip,) = depth_strip.add(depth_module.load(folder), empty_file)
+    assert missing_files.of_file() == []
+    for made in ("depth", "plate"):
+        shutil.rmtree(tmp_path / made)
+    depth_maker.make(tmp_path, disparity=lambda n, w, h: 10 * depth_maker.slanted(n, w, h))
+    (said,) = missing_files.of_file()
+    assert said.endswith(f"since the strip {strip.name} was added: delete it and add it again.")
+    strips_of(empty_file.sequence_editor).remove(strip)
+    depth_strip.add(depth_module.load(folder), empty_file)
+    assert missing_files.of_file() == []

@@ -355,3 +355,30 @@ def test_of_a_long_list_the_status_bar_asks_for_its_beginning(empty_file, monkey
     monkeypatch.setattr(missing_files, "of_entry", lambda item, path: asked.append(path) or ())
     monkeypatch.setattr(missing_files, "_MOST", 10)
     assert missing_files.incomplete(empty_file) == [] and asked == [f"fathom.depths[{i}]" for i in range(10)]
+
+
+def test_what_is_of_a_shot_that_another_estimate_does_not_have_is_said(tmp_path, empty_file):
+    def estimated(cut, factor):
+        for made in ("depth", "plate"):
+            shutil.rmtree(tmp_path / made, ignore_errors=True)
+        shots = [(1, cut - 1, "done"), (cut, 6, "done")]
+        values = {"disparity": lambda n, w, h: factor * depth_maker.slanted(n, w, h)}
+        folder = depth_maker.make(tmp_path, camera=filmed, frames=range(1, 7), shots=shots, **values)
+        depth = depths.load(folder)
+        depth_list.remember(empty_file, depth)
+        return depth
+
+    def build(depth):
+        for shot in depth.done_shots:
+            eye = cameras.build_camera(depth, shot, scene=empty_file)
+            meshes.build_mesh(depth, shot, eye)
+
+    build(estimated(3, 1.0))
+    later = estimated(5, 10.0)
+    (said,) = missing_files.of_file()
+    assert said.endswith("since plate Mesh 1-2 was built: build it again, and copy it again where it is a copy.")
+    build(later)
+    (said,) = missing_files.of_file()
+    assert said.endswith("and plate Mesh 3-6 is of a shot that it does not have any more: delete it.")
+    bpy.data.objects.remove(bpy.data.objects["plate Mesh 3-6"])
+    assert missing_files.of_file() == []
