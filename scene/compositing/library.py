@@ -20,7 +20,7 @@ import bpy
 import numpy as np
 
 from ...inference.contract import own_files
-from ...inference.contract.untrusted import RecordError, in_a_line, read_text
+from ...inference.contract.untrusted import RecordError, in_a_line, is_same_path, read_text
 from .. import nodes, preferences, tags
 from ..problems import Problem
 from . import (
@@ -146,6 +146,8 @@ def _require_own(file: Path) -> None:
     """Raise a Problem where a library's file has other assets than Fathom's, or is none."""
     if not os.path.lexists(file):
         return
+    if bpy.data.filepath and is_same_path(Path(bpy.data.filepath), file):
+        raise Problem(f"{file} is open in this Blender: open another file first.")
     try:
         with bpy.data.libraries.load(str(file), assets_only=True) as (there, _):
             names = {name for kind in dir(there) for name in getattr(there, kind) if isinstance(name, str)}

@@ -81,6 +81,17 @@ def test_catalogs_and_assets_of_the_artist_stay(home):
     catalogs.unlink()
 
 
+def test_the_library_that_is_open_stays_as_it_is(home, empty_file):
+    file = library.install() / "effects.blend"
+    before = file.read_bytes()
+    bpy.ops.wm.open_mainfile(filepath=str(file))
+    for act in (library.install, library.remove):
+        with pytest.raises(Problem, match=r"effects\.blend is open in this Blender: open another file first"):
+            act()
+    assert file.read_bytes() == before
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+
+
 def test_a_folder_that_cannot_be_written_is_one_sentence(home):
     home.parent.mkdir(exist_ok=True)
     home.write_text("a file")
