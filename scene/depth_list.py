@@ -280,7 +280,8 @@ def relink_chosen() -> None:
 
 
 def rebase(old: str, new: str) -> None:
-    """Keep all lists' folders where they are when the .blend file goes from one path (empty: not saved) to another.
+    """Keep all lists' folders, the mattes and the camera file where they are when the .blend file goes from one path
+    (empty: not saved) to another.
 
     Blender does so for the paths that it knows, to which an extension's properties do not belong. What the artist wrote
     as an absolute path stays one.
@@ -288,13 +289,14 @@ def rebase(old: str, new: str) -> None:
     before, after = str(Path(old).parent), str(Path(new).parent)
     if before == after:
         return
-    for item in entries():
-        for name in ("folder", "linked", "plate"):
-            stored = getattr(item, name)
-            if stored.startswith("//") or (stored and not old):
-                meant = os.path.normpath(bpy.path.abspath(stored, start=before))
-                with _unheard():
-                    setattr(item, name, portable_path(Path(meant), new))
+    chosen = (scene.fathom for scene in bpy.data.scenes if scene.library is None and old and new)
+    named = [(item, name) for item in entries() for name in ("folder", "linked", "plate")]
+    for item, name in (*named, *((each, name) for each in chosen for name in ("mattes", "camera_file"))):
+        stored = getattr(item, name)
+        if stored.startswith("//") or (stored and not old):
+            meant = os.path.normpath(bpy.path.abspath(stored, start=before))
+            with _unheard():
+                setattr(item, name, portable_path(Path(meant), new))
 
 
 def _place(scene: bpy.types.Scene, depth: Depth) -> int | None:

@@ -46,6 +46,20 @@ def test_a_copy_finds_it_too_and_the_open_file_still_does(folder, tmp_path):
     assert stored() != "//depth" and meant() == folder
 
 
+def test_mattes_and_camera_file_stay_those_of_the_shot(folder, tmp_path):
+    chosen = bpy.context.scene.fathom
+    chosen.mattes, chosen.camera_file = "//mattes", "//cam.chan"
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "elsewhere/deep/copy.blend"), copy=True)
+    assert (chosen.mattes, chosen.camera_file) == ("//mattes", "//cam.chan")
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "elsewhere/deep/a.blend"))
+    for name in ("copy.blend", "a.blend"):
+        bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "elsewhere/deep" / name))
+        chosen = bpy.context.scene.fathom
+        there = [os.path.normpath(bpy.path.abspath(each)) for each in (chosen.mattes, chosen.camera_file)]
+        assert there == [str(folder.parent / "mattes"), str(folder.parent / "cam.chan")]
+        assert chosen.mattes.startswith("//") and chosen.output.startswith("//")
+
+
 def test_a_save_that_fails_changes_nothing(folder, tmp_path):
     with pytest.raises(RuntimeError):
         bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "nowhere" / "a.blend"))
