@@ -44,18 +44,25 @@ class PlateFiles:
     order : int or None
         Bytes of each times its place in the order of frames, summed: frames that are renumbered are others. To it comes
         a checksum of the color configuration: that of a Blender that was installed anew is the same. None: unknown.
+    average : int or None
+        When they were written on average, each as often as its place says, in nanoseconds since 1970: of formats whose
+        files all have one size, frames may be replaced by older ones, whose time a copy keeps. None: unknown.
     """
 
     size: Annotated[int, Bounds(0, 2**63)]
     written: Annotated[int, Bounds(-(2**63), 2**63)]
     order: Annotated[int, Bounds(0, _ORDERS)] | None = None
+    average: Annotated[int, Bounds(-(2**63), 2**63)] | None = None
 
     def are_others(self, now: PlateFiles | None) -> bool:
         """Whether the files are others now; not where some are missing (None)."""
         if now is None:
             return False
-        is_ordered = None in (self.order, now.order) or self.order == now.order
-        return self.size != now.size or abs(self.written - now.written) > _SAME or not is_ordered
+        pairs = ((self.size, now.size, 0), (self.order, now.order, 0))
+        times = ((self.written, now.written, _SAME), (self.average, now.average, _SAME))
+        return any(
+            one is not None and other is not None and abs(one - other) > most for one, other, most in (*pairs, *times)
+        )
 
 
 def paths(source: Source, first: int | None, last: int | None) -> list[tuple[int | None, Path]]:
@@ -120,8 +127,11 @@ def look_at(files: Iterable[Path], *, colors: Path | None = None) -> PlateFiles 
 def of(facts: Iterable[tuple[int, int]], *, checksum: int = 0) -> PlateFiles | None:
     """The files of some sizes and times, in order, and the checksum of a configuration; None of none."""
     sizes, times = zip(*found) if (found := list(facts)) else ((), ())
+    if not (found or checksum):
+        return None
     order = (checksum + sum(place * size for place, size in enumerate(sizes, 1))) % _ORDERS
-    return PlateFiles(size=sum(sizes), written=max(times, default=0), order=order) if found or checksum else None
+    average = sum(place * time for place, time in enumerate(times, 1)) // max(sum(range(1, len(times) + 1)), 1)
+    return PlateFiles(size=sum(sizes), written=max(times, default=0), order=order, average=average)
 
 
 def checksum_of(path: Path | None) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from inference.common.failures import Failure
-from inference.contract import exit_codes, job
+from inference.contract import exit_codes, job, plate_files
 from inference.media.source import describe
 from inference.run import inputs
 from tests.footage_maker import movie, stills
@@ -178,6 +178,29 @@ def test_a_result_has_what_its_colors_were_read_by(tmp_path, monkeypatch):
     found = beside()
     config.write_text("two")
     assert found is not None and found.are_others(beside())
+
+
+def test_frames_that_were_replaced_by_older_ones_of_the_same_size_make_another_clip(tmp_path):
+    """As of DPX: a file manager keeps the time of what it copies."""
+    plate, old, now = [tmp_path / f"plate.{n:04d}.dpx" for n in range(1, 101)], 1_780_000_000, 1_780_086_400
+    for path in plate:
+        path.write_bytes(bytes(64))
+        os.utime(path, (now, now))
+    source = job.Source(kind="sequence", path=str(tmp_path), files=tuple(path.name for path in plate))
+    made = plate_files.look(source, 1, 100)
+    for path in plate:  # a disk that keeps two seconds
+        os.utime(path, (now + 1, now + 1))
+    assert not made.are_others(plate_files.look(source, 1, 100))
+    os.utime(plate[40], (old, old))
+    found = plate_files.look(source, 1, 100)
+    assert made.are_others(found) and not replace(made, average=None).are_others(found)
+    for index, path in enumerate(plate):
+        os.utime(path, (now + 10 * index, now + 10 * index))
+    made = plate_files.look(source, 1, 100)
+    times = [path.stat().st_mtime for path in plate]
+    for path, time in zip(plate, reversed(times)):
+        os.utime(path, (time, time))
+    assert made.are_others(plate_files.look(source, 1, 100)), "the clip was turned around"
 
 
 def test_only_what_gives_the_same_to_the_bit_is_resumed(tmp_path):
