@@ -7,7 +7,7 @@ from bpy.props import BoolProperty
 
 from ..inference.contract.untrusted import readable
 from ..scene import standing
-from ..scene.build import fit_scene, look_through
+from ..scene.build import fit_scene, look_through, stretch_problem
 from ..scene.camera import (
     SENSOR_WIDTH,
     build_camera,
@@ -84,8 +84,7 @@ class _Build(OnDepth):
                 self.report({"WARNING"}, readable(problem))
         elif self.all_shots:
             cut_between_cameras(depth, scene)
-        problem = render_size_problem(scene, depth)
-        if problem:
+        for problem in filter(None, (render_size_problem(scene, depth), stretch_problem(scene))):
             self.report({"WARNING"}, readable(problem))
 
     def camera(self, context, depth, shot, *, keep_lens=True):

@@ -15,6 +15,7 @@ import bpy
 from ..inference.contract.untrusted import is_folder, is_there
 from . import current_run, depth_list, depth_strip, places, standing, tags
 from . import depth as depth_module
+from .build import stretch_problem
 from .compositing import strip_effects
 from .depth import Depth, DepthError, estimated_again, is_of_earlier_estimate
 from .depth_list import EntryKey
@@ -118,7 +119,8 @@ def of_file(*, only_built: bool = False) -> list[str]:
     if _state["was_missing"] and not sentences:
         reload()
     _state["was_missing"] = bool(sentences)
-    return list(sentences)
+    own = (scene for scene in bpy.data.scenes if scene.library is None and len(scene.fathom.depths))
+    return [*sentences, *(filter(None, map(stretch_problem, own)) if built else ())]
 
 
 def forget() -> None:

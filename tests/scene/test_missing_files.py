@@ -382,3 +382,14 @@ def test_what_is_of_a_shot_that_another_estimate_does_not_have_is_said(tmp_path,
     assert said.endswith("and plate Mesh 3-6 is of a shot that it does not have any more: delete it.")
     bpy.data.objects.remove(bpy.data.objects["plate Mesh 3-6"])
     assert missing_files.of_file() == []
+
+
+def test_that_time_is_stretched_is_said_of_what_was_built(tmp_path, empty_file):
+    folder = depth_maker.make(tmp_path, camera=filmed)
+    empty_file.render.frame_map_new = 50
+    depth_list.remember(empty_file, depths.load(folder))
+    assert missing_files.of_file() == []
+    built(empty_file, folder)
+    assert [said.startswith("The Time Stretching of Scene moves") for said in missing_files.of_file()] == [True]
+    empty_file.render.frame_map_new = empty_file.render.frame_map_old
+    assert missing_files.of_file() == []
