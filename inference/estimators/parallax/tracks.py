@@ -82,9 +82,13 @@ class Tracks:
 def without(tracks: Tracks, aside: Callable[[int], NDArray[np.bool_]]) -> Tracks:
     """The observations outside a mask: ``aside(i)`` [H, W] is that of frame i."""
     kept = [_inside(tracks.at(frame)[1], ~aside(frame)) for frame in range(len(tracks))]
-    starts = np.concatenate([[0], np.cumsum([np.count_nonzero(each) for each in kept])]).astype(np.int64)
-    part = np.concatenate(kept)
-    return Tracks(starts, tracks.ids[part], tracks.xy[part])
+    return selected(tracks, np.concatenate(kept))
+
+
+def selected(tracks: Tracks, kept: NDArray[np.bool_]) -> Tracks:
+    """Some of the observations [M]."""
+    starts = np.concatenate([[0], np.cumsum(kept)])[tracks.starts]
+    return Tracks(starts.astype(np.int64), tracks.ids[kept], tracks.xy[kept])
 
 
 def key_frames(tracks: Tracks, *, long_side: int) -> list[int]:

@@ -427,6 +427,22 @@ def refuse_weak_points(views: Views) -> None:
         )
 
 
+def fit_static_points(views: Views, tracks: Tracks) -> NDArray[np.bool_]:
+    """For each track [I], by its id, whether most of its observations fit a static point at any distance.
+
+    Parameters
+    ----------
+    views : Views
+    tracks : Tracks
+        Undistorted, at the size of the views.
+    """
+    frames = np.repeat(np.arange(len(tracks)), np.diff(tracks.starts))
+    missed = static_errors(tracks.ids, frames, tracks.xy, views)
+    close = tracks.ids[missed < _FITS * max(views.width, views.height) / 640]
+    count = np.bincount(tracks.ids)
+    return np.asarray(np.bincount(close, minlength=len(count)) >= _MOSTLY * count)
+
+
 def explained(views: Views, tracks: Tracks) -> NDArray[np.float64]:
     """For each frame, the share of the image's cells with tracks in which most tracks fit a static point.
 
@@ -438,12 +454,8 @@ def explained(views: Views, tracks: Tracks) -> NDArray[np.float64]:
     tracks : Tracks
         Undistorted, at the size of the views.
     """
-    count = np.bincount(tracks.ids)
-    frames = np.repeat(np.arange(len(tracks)), np.diff(tracks.starts))
-    missed = static_errors(tracks.ids, frames, tracks.xy, views)
-    close = tracks.ids[missed < _FITS * max(views.width, views.height) / 640]
-    lasts = count >= _EXPLAINED_LASTING
-    static = lasts & (np.bincount(close, minlength=len(count)) >= _MOSTLY * count)
+    lasts = np.bincount(tracks.ids) >= _EXPLAINED_LASTING
+    static = lasts & fit_static_points(views, tracks)
     shares = np.ones(len(views))
     for frame in range(len(views)):
         ids, xy = tracks.at(frame)
