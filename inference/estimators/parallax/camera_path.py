@@ -25,7 +25,7 @@ from .view import Views, load_views, of_camera, undistort
 
 _TRACKS, _VIEWS = "tracks.npz", "views.npz"
 _TRACK_SHARE = 0.3  # of the time until the camera is known
-_MOSTLY_STATIC = 0.9  # of the observations; a walk past people has .74, usual shots .93 and more
+_MOSTLY_STATIC = 0.85  # of the observations; a walk past people has .74, a street with walkers .91
 _MARGIN = 0.008  # of the long side, around a matte
 
 

@@ -86,7 +86,10 @@ def passed_by(take, make, tmp_path_factory):
         xy += [at, aside]
         starts.append(starts[-1] + len(before) + count)
     everything = replace(
-        seen, starts=np.array(starts), ids=np.concatenate(ids).astype(np.int32), xy=np.concatenate(xy).astype(np.float32)
+        seen,
+        starts=np.array(starts),
+        ids=np.concatenate(ids).astype(np.int32),
+        xy=np.concatenate(xy).astype(np.float32),
     )
     return run.shot, views, everything
 
