@@ -22,6 +22,7 @@ from ..inference.contract.export import Export, Placement
 from ..inference.contract.job import JobError
 from ..inference.contract.untrusted import in_a_line
 from . import camera, depth_list, lookup, nodes, places, preferences, solved_camera, standing, tags
+from .build import stretch_problem
 from .compositing.compositor_nodes import find_scene_tree
 from .compositing.depth_group import KIND as COMPOSITOR_DEPTH
 from .compositing.tree import Setup
@@ -235,10 +236,13 @@ def wanted(
     Raises
     ------
     Problem, OutputError
-        A shot is relative and nothing says how near and far it is; there is no folder, or no Matte Folder.
+        A shot is relative and nothing says how near and far it is; there is no folder, or no Matte Folder; the scene's
+        time is stretched.
     JobError
         The settings are not valid.
     """
+    if (problem := stretch_problem(scene)) is not None:
+        raise Problem(problem)
     defaults = {name: kind.keywords.get("default") for name, kind in properties().items()}
     chosen = {**defaults, **values}
     kind = chosen["format"].lower()

@@ -62,6 +62,12 @@ def test_an_export_as_it_stands_in_the_scene(depth, tmp_path):
     assert found.depth == str(depth.folder)
 
 
+def test_nothing_is_exported_of_a_scene_whose_time_is_stretched(depth, tmp_path):
+    bpy.context.scene.render.frame_map_new = 50
+    with pytest.raises(Problem, match="The Time Stretching of Scene moves depth and camera to other frames"):
+        wanted(depth, tmp_path, format="FOG_VDB")
+
+
 def test_near_and_far_of_relative_depth(tmp_path):
     scene = bpy.context.scene
     depth = depth_module.load(depth_maker.make(tmp_path / "a", quantity="relative_disparity", camera=filmed))
