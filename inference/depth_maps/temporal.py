@@ -195,6 +195,7 @@ def looked_up(
     *,
     move: tuple[NDArray[np.float64], NDArray[np.float64]],
     matrix: NDArray[np.float64],
+    beside: float = np.inf,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Another frame's depth of the points that a frame's own depth says its static pixels show.
 
@@ -207,6 +208,9 @@ def looked_up(
     move : rotation [3, 3], shift [3]
         From the frame's camera coordinates to the other's.
     matrix : float64 [3, 3]
+    beside : float
+        Pixels beside its own at which what is found counts 1/e: it lies on another line of sight, as what is behind a
+        point that has moved does.
 
     Returns
     -------
@@ -219,12 +223,12 @@ def looked_up(
     back = np.ascontiguousarray(np.linalg.inv(rotation))
     found, weight = inverse_depth.copy(), np.zeros_like(inverse_depth)
     lens = float(matrix[0, 0]), float(matrix[0, 2]), float(matrix[1, 2])
-    _look_up(inverse_depth, theirs, *images, rotation, shift, back, *lens, found, weight)
+    _look_up(inverse_depth, theirs, *images, rotation, shift, back, *lens, float(beside), found, weight)
     return found, weight
 
 
 @compiled
-def _look_up(mine, theirs, image, other, rotation, shift, back, focal, cx, cy, found, weight):  # type: ignore[no-untyped-def]  # noqa: PLR0917  (compiled)
+def _look_up(mine, theirs, image, other, rotation, shift, back, focal, cx, cy, beside, found, weight):  # type: ignore[no-untyped-def]  # noqa: PLR0917  (compiled)
     height, width = mine.shape
     for y in range(height):
         for x in range(width):
@@ -233,10 +237,13 @@ def _look_up(mine, theirs, image, other, rotation, shift, back, focal, cx, cy, f
                 continue
             depth = 1.0 / theirs[int(v + 0.5), int(u + 0.5)]
             qx, qy = (u - cx) / focal * depth - shift[0], (v - cy) / focal * depth - shift[1]
-            own = back[2, 0] * qx + back[2, 1] * qy + back[2, 2] * (depth - shift[2])
+            seen = depth - shift[2]
+            own = back[2, 0] * qx + back[2, 1] * qy + back[2, 2] * seen
             if own <= 1e-9:
                 continue
             found[y, x] = 1.0 / own
+            across = focal * (back[0, 0] * qx + back[0, 1] * qy + back[0, 2] * seen) / own + cx - x
+            down = focal * (back[1, 0] * qx + back[1, 1] * qy + back[1, 2] * seen) / own + cy - y
             left, top = int(u), int(v)
             right, below, a, b = min(left + 1, width - 1), min(top + 1, height - 1), u - left, v - top
             difference = 0.0
@@ -245,7 +252,8 @@ def _look_up(mine, theirs, image, other, rotation, shift, back, focal, cx, cy, f
                 lower = (1 - a) * other[below, left, c] + a * other[below, right, c]
                 miss = (1 - b) * upper + b * lower - image[y, x, c]
                 difference += miss * miss
-            weight[y, x] = np.exp(-difference / (3 * _UNLIKE * _UNLIKE))
+            away = (across * across + down * down) / (beside * beside)
+            weight[y, x] = np.exp(-away - difference / (3 * _UNLIKE * _UNLIKE))
 
 
 @compiled

@@ -66,6 +66,7 @@ _COMPARED = 24  # pairs of neighboring frames whose depth is compared
 _CONTRADICTS = 0.12  # relative difference of their depth
 _COARSE = 0.1  # relative error of depth with which confidence is halved, where half a pixel makes it
 _LOOKED_UP = 8  # frames to either side in which the points that a frame's static pixels show are looked up
+_BESIDE = 1.0  # pixels beside its own at which what is looked up counts 1/e, where learned depth knows what moves
 _OUTLINED = 12  # frames to either side that share an object's outline
 _FUSED = (1, 3)  # offsets of the frames that a frame is fused with, besides its neighbors
 
@@ -573,13 +574,17 @@ def _settled(
             values.append(carried)
             weights.append((each.trust * valid * counts * alike).astype(np.float32))
     followed = len(values)
+    # without learned depth, what moves and was not found to has no depth that many frames could outvote
+    beside = np.inf if scene.learned is None else _BESIDE
     # flow follows bars, and what is seen between them goes elsewhere
     for other in range(max(0, frame - _LOOKED_UP), min(len(scene.views), frame + _LOOKED_UP + 1)):
         if other != frame:
             pause()
             images, theirs = (color, scene.images.color(other)), _placed(scene, footings, other)
             move = views.relative(frame, other)
-            carried, alike = temporal.looked_up(inverse_depth, theirs, images, move=move, matrix=views.matrix)
+            carried, alike = temporal.looked_up(
+                inverse_depth, theirs, images, move=move, matrix=views.matrix, beside=beside
+            )
             values.append(carried)
             weights.append(alike * ~dynamic)
     every, counting = np.stack(values), np.stack(weights)

@@ -60,6 +60,24 @@ def test_points_are_looked_up_where_their_own_depth_says_they_are():
     np.testing.assert_allclose(nearer[20:28, 28:36], 1 / 2.5, rtol=1e-5)  # the other is ahead by .5 and sees Z = 2
 
 
+def test_what_is_looked_up_counts_on_the_same_line_of_sight_alone():
+    matrix = np.array([[50.0, 0, 31.5], [0, 50, 23.5], [0, 0, 1]])
+    plain = np.full((48, 64, 3), 128, np.uint8)  # its colors tell nothing apart
+    someone, wall = np.full((48, 64), 0.5, np.float32), np.full((48, 64), 0.1, np.float32)  # who has gone from there
+
+    def weight(theirs, aside, beside=1.0):
+        turn = cv2.Rodrigues(np.array([0.0, 0.05, 0.0]))[0]
+        move = turn, turn @ np.array([-aside, 0.0, 0.0])
+        found = temporal.looked_up(someone, theirs, (plain, plain), move=move, matrix=matrix, beside=beside)
+        return found[1][20:28, 28:36]
+
+    assert weight(wall, 0.4, np.inf).min() > 0.99
+    assert weight(someone, 0.4).min() > 0.95
+    assert weight(wall, 0.4).max() < 1e-3  # 8 pixels beside
+    assert weight(wall, 0.005).min() > 0.9  # a tenth of a pixel: the wall may be what is seen
+    assert 0.3 < np.median(weight(wall, 0.05)) < 0.45  # a pixel
+
+
 def test_settling_ignores_an_outlier():
     values = np.array([1.0, 1.02, 0.98, 3.0], np.float32).reshape(4, 1, 1)
     settled = temporal.settle(values, np.ones_like(values))
