@@ -229,9 +229,10 @@ def _standing(
     """Learned depth with the dynamic objects at their own; the network's is their shape.
 
     The range of an object is that of its inner part, as a network's depth runs over edges into what is beside them. One
-    that stands where the network has it gets that range where the network is nearer to it than to what is behind.
+    that stands where the network has it gets that range where the network is nearer to it than to what is behind, by
+    ratio: depth that is too far by as much is the worse error.
     """
-    result = learned.copy()
+    result, least = learned.copy(), np.float32(max(1e-6 * float(learned.max()), 1e-12))
     for label in range(1, len(depths)):
         inside = objects == label
         if not inside.any():
@@ -239,8 +240,8 @@ def _standing(
         core = _inner(inside)
         shape = np.clip(learned[inside], *np.percentile(learned[core if core.any() else inside], _SHAPE))
         if not depths[label] > 0:
-            own = np.abs(shape - learned[inside]) < np.abs(learned[inside] - behind[inside])
-            result[inside] = np.where(own, shape, learned[inside])
+            own, seen, far = (np.log(np.maximum(each, least)) for each in (shape, learned[inside], behind[inside]))
+            result[inside] = np.where(np.abs(own - seen) < np.abs(seen - far), shape, learned[inside])
             continue
         middle = float(np.median(shape))
         result[inside] = depths[label] * _no_deeper(shape / middle, inside, focal) if middle > 0 else depths[label]

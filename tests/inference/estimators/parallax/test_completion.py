@@ -171,6 +171,19 @@ PERSON = np.zeros((HEIGHT, WIDTH), bool)
 PERSON[20:80, 70:86] = True
 
 
+@pytest.mark.parametrize(("seen", "expected"), [(0.32, 0.6), (0.26, 0.26), (-0.1, -0.1)])
+def test_the_rim_of_an_object_is_its_own_by_the_ratio_of_its_depth(seen, expected):
+    """Of an object at .6 before a wall at .15: .3 is as many times farther than the one as it is nearer than the other."""
+    behind = np.full((HEIGHT, WIDTH), 0.15, np.float32)
+    rim = PERSON & ~completion._inner(PERSON)
+    learned = np.where(rim, np.float32(seen), np.where(PERSON, np.float32(0.6), behind))
+    image, unknown = np.full((HEIGHT, WIDTH, 3), 128, np.uint8), np.zeros_like(behind)
+    result = completion.blended(
+        behind, unknown, PERSON.astype(np.int32), (learned, learned), image, depths=np.zeros(2, np.float32)
+    )
+    np.testing.assert_allclose(result[rim], expected, rtol=1e-5)
+
+
 def leaning(objects, confidence=None):
     """A person before a far wall, who leans to it in the network's eyes; blended with what the objects [H, W] have."""
     learned = np.full((HEIGHT, WIDTH), 0.1, np.float32)
