@@ -6,7 +6,9 @@ import cv2
 import pytest
 from ground_truth_maker import score
 
+from development.benchmarks import completion
 from inference.estimators import parallax
+from inference.evaluation.accuracy.metrics import frame_scores, summary
 from inference.evaluation.datasets.folder import open_clip
 
 
@@ -25,3 +27,13 @@ def test_depth_is_as_accurate_as_promised(footage, make, tmp_path, clip, count, 
     assert scores.absolute_relative <= absolute_relative
     assert scores.delta1 >= delta1
     assert scores.flicker <= flicker
+
+
+@pytest.mark.slow(seconds=120)
+def test_what_moves_has_its_learned_depth_where_it_was_not_found_to_move(footage, tmp_path):
+    clip = completion.opened(footage / "gt" / "cg_street_dolly_40", tmp_path)
+    learned = completion.stand_in(completion.true_inverse_depth(clip.truth), 0)
+    maps, _ = completion.estimate(clip, "parallax", tmp_path / "scratch", learned)
+    over = summary([frame_scores(maps.__getitem__, clip.truth)])
+    assert over["moving"]["absolute_relative"] <= 0.14
+    assert over["static"]["absolute_relative"] <= 0.04
