@@ -173,7 +173,7 @@ PERSON[20:80, 70:86] = True
 
 @pytest.mark.parametrize(("seen", "expected"), [(0.32, 0.6), (0.26, 0.26), (-0.1, -0.1)])
 def test_the_rim_of_an_object_is_its_own_by_the_ratio_of_its_depth(seen, expected):
-    """Of an object at .6 before a wall at .15: .3 is as many times farther than the one as it is nearer than the other."""
+    """Of an object at .6 before a wall at .15, .3 is as many times farther than the one as nearer than the other."""
     behind = np.full((HEIGHT, WIDTH), 0.15, np.float32)
     rim = PERSON & ~completion._inner(PERSON)
     learned = np.where(rim, np.float32(seen), np.where(PERSON, np.float32(0.6), behind))
