@@ -227,6 +227,40 @@ def looked_up(
     return found, weight
 
 
+def shown(
+    theirs: NDArray[np.float32],
+    static: NDArray[np.bool_],
+    images: tuple[NDArray[np.uint8], NDArray[np.uint8]],
+    *,
+    move: tuple[NDArray[np.float64], NDArray[np.float64]],
+    matrix: NDArray[np.float64],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What another frame shows in a frame's pixels, by geometry alone, whatever depth the frame itself has there.
+
+    Parameters
+    ----------
+    theirs : float32 [H, W]
+        The other's inverse depth, above 0.
+    static : bool [H, W]
+        Its pixels that count.
+    images, move, matrix
+        As in `looked_up`.
+
+    Returns
+    -------
+    inverse_depth : float32 [H, W]
+        In the frame's camera coordinates; the other's largest where it shows nothing.
+    weight : float32 [H, W]
+        As in `looked_up`; 0 where it shows nothing.
+    """
+    back = np.asarray(np.linalg.inv(move[0]), np.float64)
+    found = projected(np.where(static, theirs, np.float32(0)), move=(back, -back @ move[1]), matrix=matrix)
+    seen = found > 0
+    found[~seen] = theirs.max()
+    _, weight = looked_up(found, theirs, images, move=move, matrix=matrix)
+    return found, weight * seen
+
+
 @compiled
 def _look_up(mine, theirs, image, other, rotation, shift, back, focal, cx, cy, beside, found, weight):  # type: ignore[no-untyped-def]  # noqa: PLR0917  (compiled)
     height, width = mine.shape
@@ -259,28 +293,32 @@ def _look_up(mine, theirs, image, other, rotation, shift, back, focal, cx, cy, b
 @compiled
 def _settle(values, weights, close, out):  # type: ignore[no-untyped-def]  # (compiled)
     count, height, width = values.shape
-    order = np.empty(count, np.int64)
+    ordered, counts = np.empty(count, np.float32), np.empty(count, np.float32)  # of one pixel, ascending
     for y in range(height):
         for x in range(width):
-            total = 0.0
+            total, used = 0.0, 0
             for i in range(count):
-                total += weights[i, y, x]
-                j = i
-                while j > 0 and values[order[j - 1], y, x] > values[i, y, x]:
-                    order[j] = order[j - 1]
+                value, weight = values[i, y, x], weights[i, y, x]
+                if weight <= 0:
+                    continue
+                total += weight
+                j = used
+                while j > 0 and ordered[j - 1] > value:
+                    ordered[j], counts[j] = ordered[j - 1], counts[j - 1]
                     j -= 1
-                order[j] = i
+                ordered[j], counts[j] = value, weight
+                used += 1
             below, middle = 0.0, values[0, y, x]
-            for i in range(count):
-                below += weights[order[i], y, x]
+            for i in range(used):
+                below += counts[i]
                 if below >= 0.5 * total:
-                    middle = values[order[i], y, x]
+                    middle = ordered[i]
                     break
             upper, lower = 0.0, 0.0
-            for i in range(count):
-                if abs(values[i, y, x] - middle) <= close * middle:
-                    upper += weights[i, y, x] * values[i, y, x]
-                    lower += weights[i, y, x]
+            for i in range(used):
+                if abs(ordered[i] - middle) <= close * middle:
+                    upper += counts[i] * ordered[i]
+                    lower += counts[i]
             out[y, x] = upper / lower if lower > 0 else middle
 
 

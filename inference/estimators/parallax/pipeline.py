@@ -576,17 +576,19 @@ def _settled(
     followed = len(values)
     # without learned depth, what moves and was not found to has no depth that many frames could outvote
     beside = np.inf if scene.learned is None else _BESIDE
-    # flow follows bars, and what is seen between them goes elsewhere
+    # flow follows bars, and what is seen between them goes elsewhere; where a frame's own depth is wrong, it looks up
+    # wrong points, so what other frames show there counts as well
     for other in range(max(0, frame - _LOOKED_UP), min(len(scene.views), frame + _LOOKED_UP + 1)):
         if other != frame:
             pause()
             images, theirs = (color, scene.images.color(other)), _placed(scene, footings, other)
-            move = views.relative(frame, other)
-            carried, alike = temporal.looked_up(
-                inverse_depth, theirs, images, move=move, matrix=views.matrix, beside=beside
-            )
-            values.append(carried)
-            weights.append(alike * ~dynamic)
+            move, still = views.relative(frame, other), shot_data.labels(scene, other) == 0
+            found = [temporal.looked_up(inverse_depth, theirs, images, move=move, matrix=views.matrix, beside=beside)]
+            if scene.learned is None:
+                found.append(temporal.shown(theirs, still, images, move=move, matrix=views.matrix))
+            for carried, alike in found:
+                values.append(carried)
+                weights.append(alike * ~dynamic)
     every, counting = np.stack(values), np.stack(weights)
     steady = np.clip(temporal.settle(every, counting), *scene.limits)
     pause()

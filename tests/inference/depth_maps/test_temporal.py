@@ -78,6 +78,33 @@ def test_what_is_looked_up_counts_on_the_same_line_of_sight_alone():
     assert 0.3 < np.median(weight(wall, 0.05)) < 0.45  # a pixel
 
 
+def test_what_another_frame_shows_of_a_wall_and_of_bars_before_it():
+    matrix = np.array([[50.0, 0, 31.5], [0, 50, 23.5], [0, 0, 1]])
+    wall = np.random.default_rng(0).integers(0, 255, (48, 96, 3)).astype(np.uint8)
+    here, there = wall[:, 10:74].copy(), wall[:, 20:84].copy()  # Z = 2: 10 pixels to the left there
+    bars = np.zeros((48, 64), bool)
+    bars[:, 4::12] = True
+    theirs = np.where(bars, np.float32(1.0), np.float32(0.5))
+    moved = np.roll(bars, 20, axis=1) & (np.arange(64) >= 20)  # Z = 1: 20 pixels
+    there[bars], here[moved] = 20, 20
+    hidden = np.roll(bars, 10, axis=1) & ~moved  # of the wall, by the bars there
+    move, images = (np.eye(3), np.array([-0.4, 0.0, 0.0])), (here, there)
+    found, weight = temporal.shown(theirs, np.ones_like(bars), images, move=move, matrix=matrix)
+    true, inside = np.where(moved, 1.0, 0.5), np.arange(64) >= 20
+    known = inside & ~hidden
+    np.testing.assert_allclose(found[known], true[known], rtol=1e-5)
+    assert weight[known].min() > 0.99
+    assert np.median(weight[hidden & inside]) < 0.01
+    found, _ = temporal.shown(theirs, ~bars, images, move=move, matrix=matrix)
+    assert found[:, 20:54].max() == 0.5, "what does not count shows nothing"
+
+
+def test_settling_ignores_what_has_no_weight():
+    values = np.array([[3.0, 1.0, 9.0, 1.1], [2.0, 7.0, 8.0, 9.0]], np.float32).T.reshape(4, 1, 2)
+    weights = np.array([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0]], np.float32).T.reshape(4, 1, 2)
+    np.testing.assert_allclose(temporal.settle(values, weights)[0], [1.05, 2.0])
+
+
 def test_settling_ignores_an_outlier():
     values = np.array([1.0, 1.02, 0.98, 3.0], np.float32).reshape(4, 1, 1)
     settled = temporal.settle(values, np.ones_like(values))

@@ -6,6 +6,7 @@ import pytest
 
 from inference.common.failures import Cancelled, UnsupportedShot
 from inference.estimators import parallax
+from inference.estimators.parallax import shot_data
 
 
 def relative(disparity, depth):
@@ -151,3 +152,23 @@ def test_a_matte_keeps_a_moving_subject_out_of_the_solve(scene, make, tmp_path):
     assert (run.confidence[8][88:120, 72:92] == 0).all()
     # it stands on the floor below it, so it must be nearer than the wall behind it
     assert np.median(middle[88:118, 72:92]) > np.median(middle[:20])
+
+
+def test_a_frame_whose_own_depth_is_wrong_takes_that_of_the_frames_around(scene, make, tmp_path, monkeypatch):
+    scene = scene.first(12)
+    run = make.shot(scene.images, tmp_path, camera=make.camera(scene.poses))
+    parallax.estimate(run.shot)
+    file = tmp_path / "complete" / "000005.npy"
+    whole = np.load(file)
+    wrong = np.s_[70:100, 70:110]
+    whole[0][wrong] *= 2.5
+    whole[1][wrong] = 0
+    np.save(file, whole)
+    # where flow follows something else, as between bars, nothing of it counts
+    monkeypatch.setattr(shot_data, "paths", lambda scene, frame: [])
+    again = make.shot(
+        scene.images, tmp_path, camera=make.camera(scene.poses), finished={i for i in range(12) if i != 5}
+    )
+    parallax.estimate(again.shot)
+    right = scene.depth[5][wrong] * again.disparity[5][wrong]
+    assert np.mean(np.abs(right - 1) < 0.1) > 0.85
