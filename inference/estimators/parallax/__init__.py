@@ -37,6 +37,7 @@ INFO = EstimatorInfo(
             "views.npz",
             "unrest.npz",
             "neighbors.npz",
+            "matched_ground.npy",
             "match/######.npy",
             "flow/######.npy",
             "complete/######.npy",

@@ -6,6 +6,10 @@ where measured depth lies well below the plane of the ground, a second witness d
 surfaces: if to it the ground goes on, that is the depth; if it sees a pit, stairs, or the street below a balcony, what
 was measured stays.
 
+Where it goes on farther away in the image, no second witness is needed: of ground that nothing hangs over, what is seen
+lower in the image is nearer, whatever pits and slopes it has. What contradicts that is a mirror image, or it moves: a
+shadow that keeps pace with the camera has no parallax, and comes out as a hole down to the horizon.
+
 The plane of a shot is drawn from its confident static points (RANSAC: Fischler and Bolles, Communications of the ACM
 1981) and refined by least squares with weights that fall with the residual (Cauchy). What is mirrored bends it as
 little as what stands on it: the ground is a plane, mirror images are not.
@@ -34,6 +38,10 @@ _BELOW, _CLOSELY = 0.75, 0.85  # inverse depth, as a share of the ground's, of w
 _BESIDE = 5  # pixels: window of what is next to such
 _SEEN = 0.8  # of the way up from measured depth to the ground, in logarithms: where a network sees the ground go on
 _AROUND = 0.2  # of the image's width: the surroundings judged together, as a network blurs the edges of a hole
+_RIM = 0.2  # relative difference of inverse depth within which what is seen is the ground, farther on
+_RIM_ROWS, _RIM_LEAST = 4, 3  # rows above what lies below the ground, and how many of them are ground
+_CONFIRMED, _WINDOW = 0.15, 9  # confidence, over so many pixels, from which on other frames confirm it nevertheless
+_SMALLEST = np.ones((3, 3), np.uint8)  # what is no noise
 
 
 def find(
@@ -129,6 +137,60 @@ def inverse_depth(plane: NDArray[np.float64], views: Views, frame: int) -> NDArr
 def below(measured: NDArray[np.float32], ground: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Where measured inverse depth [H, W] is well below the ground's, which is 0 where there is none."""
     return (measured < np.float32(_BELOW) * ground) & (ground > 0)
+
+
+def sunken(
+    measured: NDArray[np.float32],
+    confidence: NDArray[np.float32],
+    plane: NDArray[np.float64],
+    views: Views,
+    frame: int,
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Inverse depth with the ground's where it lies below the ground and beyond ground that is seen above it.
+
+    Parameters
+    ----------
+    measured, confidence : float32 [H, W]
+        A frame's completed inverse depth, and how sure it is, 0..1.
+    plane : float64 [4]
+        Of `find`.
+    views : Views
+        At the size of the maps.
+    frame : int
+
+    Returns
+    -------
+    inverse_depth : float32 [H, W]
+    sunken : bool [H, W]
+
+    Notes
+    -----
+    Ground that nothing hangs over is a height over a plane: along a column of the image, its distance on that plane
+    grows upwards, also through pits. What overhanging ground lets through, such as the floor seen under another table
+    of the same height, stays where other frames confirm it.
+    """
+    level = inverse_depth(plane, views, frame)
+    low = measured < np.float32(_CLOSELY) * level
+    if not low.any():
+        return measured, low
+    y, x = np.mgrid[: views.height, : views.width]
+    rays = np.stack([x, y, np.ones_like(x)], axis=-1) @ np.linalg.inv(views.matrix).T @ views.to_world[frame].T
+    falls = np.maximum(rays @ plane[:3], 1e-6)
+    away = np.sqrt(np.maximum(np.sum(rays**2, axis=-1) / falls**2 - 1, 1e-6)).astype(np.float32)  # of the ground
+    there = away * level / np.maximum(measured, np.float32(1e-9))  # of what is seen
+    on = (level > 0) & (np.abs(measured - level) < np.float32(_RIM) * level)
+    rows = [np.roll(on, by, axis=0) * (y >= by) for by in range(_RIM_ROWS)]
+    is_rim = np.sum(rows, axis=0) >= _RIM_LEAST
+    ends = np.where(is_rim, np.maximum(away, there), np.float32(np.inf))
+    rim = np.full(level.shape, np.inf, np.float32)  # distance of the nearest ground above
+    for row in range(1, len(rim)):
+        rim[row] = np.where(low[row - 1], rim[row - 1], ends[row - 1])
+    unsure = cv2.blur(confidence, (_WINDOW, _WINDOW)) < _CONFIRMED
+    beyond = low & unsure & (there * np.float32(_CLOSELY) > rim)
+    found = cv2.morphologyEx(beyond.astype(np.uint8), cv2.MORPH_OPEN, _SMALLEST)
+    around = cv2.dilate(found, np.ones((_BESIDE, _BESIDE), np.uint8)) > 0
+    sinks = (found > 0) | (around & low & unsure)
+    return np.where(sinks, level, measured), sinks
 
 
 def without_mirrored(

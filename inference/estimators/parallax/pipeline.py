@@ -61,7 +61,7 @@ _CAMERA_SHARE = 0.3  # share of the whole time for tracking and solving
 _MATTE_SHARE = 0.2  # of the whole time for mattes, where the network makes them
 _OUTLINE = 2.0  # pixels of stereo by which a subject's edge may be beside its matte's
 _SETTLE = "Stabilizing over time"
-_FIT, _FOOTINGS, _GROUND = "fit.npz", "footings.npz", "ground.npy"
+_FIT, _FOOTINGS, _GROUND, _MATCHED_GROUND = "fit.npz", "footings.npz", "ground.npy", "matched_ground.npy"
 _COMPARED = 24  # pairs of neighboring frames whose depth is compared
 _CONTRADICTS = 0.12  # relative difference of their depth
 _COARSE = 0.1  # relative error of depth with which confidence is halved, where half a pixel makes it
@@ -249,6 +249,8 @@ def _pass(shot: Shot, scene: ShotData, step: _Step, passed: float, frames: Seque
     count = len(frames)
     left = [frame for frame in frames if not shot_data.file(scene, name, frame).exists()]
     finished = count - len(left)
+    if left and step is _COMPLETE:
+        _find_ground(shot, scene)
 
     def keep(frame: int, pause: Callable[[], None]) -> None:
         save_array(shot_data.file(scene, name, frame), step.work(scene, frame, pause))
@@ -284,18 +286,36 @@ def _flow(scene: ShotData, frame: int, pause: Callable[[], None]) -> NDArray[np.
     return pixel_paths.flow_pair(*(scene.motion_images.gray(each).astype(np.uint8) for each in (frame, after)))
 
 
+def _find_ground(shot: Shot, scene: ShotData) -> None:
+    """Find the plane of the ground in what was matched; saved in the scratch folder."""
+    if (kept := scene.folder / _MATCHED_GROUND).exists():
+        return
+
+    def read(frame: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        inverse_depth, margin, match = shot_data.load(scene, "match", frame)
+        return inverse_depth, _sure(margin) * np.clip(1 - 2 * match, 0, 1)
+
+    save_array(kept, ground.find(scene.views, read, check=shot.check))
+
+
+def _sure(margin: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How sure a match is, 0..1, by its margin."""
+    return np.clip(margin / np.float32(0.02), 0, 1)
+
+
 def _complete(scene: ShotData, frame: int, pause: Callable[[], None]) -> NDArray[np.float32]:
     """Inverse depth everywhere, confidence and what moves [3, H, W]: fused with other frames and completed."""
     views = scene.views
     count = len(views)
     mine, margin, match = shot_data.load(scene, "match", frame)
-    sure = np.clip(margin / 0.02, 0, 1)
+    sure = _sure(margin)
     others = {frame + offset * side for offset in _FUSED for side in (-1, 1)} | set(scene.neighbors[frame])
     sources = []
     for other in sorted(o for o in others if 0 <= o < count):
         theirs, their_margin, _ = shot_data.load(scene, "match", other)
-        trust = np.clip(their_margin / 0.02, 0, 1) + np.float32(1e-3)
-        sources.append(fusion.SourceDepth(theirs, trust, *views.relative(frame, other)))
+        sources.append(
+            fusion.SourceDepth(theirs, _sure(their_margin) + np.float32(1e-3), *views.relative(frame, other))
+        )
     pause()
     own, spacing = sure + np.float32(1e-3), (scene.nearest - scene.farthest) / (sweep.PLANES - 1)
     fused, support = fusion.fuse(mine, own, sources, focal=views.focal, center=views.center, spacing=spacing)
@@ -304,6 +324,8 @@ def _complete(scene: ShotData, frame: int, pause: Callable[[], None]) -> NDArray
     moves, hides = _moves(scene, frame, pause)
     confidence[resized(moves, views)] = 0
     whole, _ = fill.fill(fused, confidence, scene.images.color(frame), least=scene.farthest, most=scene.nearest)
+    whole, sunken = ground.sunken(whole, confidence, load_array(scene.folder / _MATCHED_GROUND), views, frame)
+    confidence[sunken] = 0
     if moves.any():  # most frames of a static scene need no look at others for shadows
         behind = resized(whole, scene.motion_views)
         shadowed = shadows.shadowed(scene.motion_images.color, frame, behind, scene.motion_views)

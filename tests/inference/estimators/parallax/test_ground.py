@@ -32,7 +32,7 @@ def cameras(*, roll=0.0, pitch=0.15):
 class Room:
     """A floor before a wall: a patch of the floor is wet, or what lies below it is open.
 
-    `below` is how far the bottom lies below the floor, by the places x and z on the floor; 0 where there is floor.
+    `below` is how far the bottom lies below the floor, by the places x and z; 0 on the floor. Nothing overhangs.
     """
 
     def __init__(self, wet=None, below=None, views=None):
@@ -48,7 +48,11 @@ class Room:
             to_floor = TALL / falls
             floor = to_floor < to_wall
             at = (position + rays * to_floor[..., None])[..., [0, 2]].transpose(2, 0, 1)
-            deep = np.where(floor, 0.0 if below is None else below(*at), 0)
+            deep, goes_down = np.zeros(NOTHING.shape), floor & (below is not None)
+            while goes_down.any() and deep.max() < 5:
+                there = position + rays * ((TALL + deep) / falls)[..., None]
+                goes_down &= deep < below(there[..., 0], there[..., 2])
+                deep[goes_down] += 0.02
             depth = np.minimum(to_wall, (TALL + deep) / falls)
             mirrors = floor & (NOTHING if wet is None else wet(*at))
             true.append(1 / depth)
@@ -135,15 +139,14 @@ def test_a_mirror_image_confirmed_by_other_frames_is_the_ground_that_it_lies_in(
         room.completed(grounded=False)
 
 
-@pytest.mark.parametrize(
-    "below",
-    [
-        lambda x, z: 1.5 * ((np.abs(x - 0.5) < 1) & (np.abs(z - 5) < 1.2)),
-        lambda x, z: 0.5 * np.clip(np.ceil((z - 4) / 0.5), 0, 6) * (np.abs(x) < 1.5),
-        lambda x, z: 4.0 * (z > 5),
-    ],
-    ids=["pit", "stairs", "balcony"],
-)
+BELOW = {
+    "pit": lambda x, z: 1.5 * ((np.abs(x - 0.5) < 1) & (np.abs(z - 5) < 1.2)),
+    "stairs": lambda x, z: 0.5 * np.clip(np.ceil((z - 4) / 0.5), 0, 6) * (np.abs(x) < 1.5),
+    "balcony": lambda x, z: 4.0 * (z > 5),
+}
+
+
+@pytest.mark.parametrize("below", BELOW.values(), ids=BELOW)
 @pytest.mark.parametrize("blur", [0, 4])
 def test_what_really_lies_below_the_ground_stays(below, blur):
     room = Room(below=below)
@@ -171,6 +174,46 @@ def test_a_dry_floor_stays_as_it_was_measured():
     depth, mirrored, _ = room.completed()
     assert not mirrored.any()
     np.testing.assert_array_equal(depth, np.stack(room.measured))
+
+
+def without_sunken(room, confidence):
+    """The frames' measured depth without what lies beyond ground that is seen above it, and where that was."""
+    plane, sure = room.plane(), np.full(NOTHING.shape, confidence, np.float32)
+    found = [ground.sunken(room.measured[frame], sure, plane, room.views, frame) for frame in range(COUNT)]
+    return tuple(np.stack(each) for each in zip(*found, strict=True))
+
+
+def hole(x, z):
+    """A patch of the floor with floor on all sides."""
+    return (np.abs(x - 0.3) < 0.8) & (np.abs(z - 4.5) < 0.9)
+
+
+@pytest.mark.parametrize("pitch", [0.15, 0.6])
+def test_a_shadow_that_keeps_pace_is_no_hole_down_to_the_horizon(pitch):
+    room = Room(wet=hole, views=cameras(pitch=pitch))  # a mirror image of the wall is as far away as a shadow seems
+    depth, sunken = without_sunken(room, 0.06)
+    inside = np.stack([cv2.erode(each.astype(np.uint8), np.ones((5, 5))) > 0 for each in room.changed])
+    inside &= np.stack(room.measured) < 0.7 * room.true
+    assert inside.mean() > 0.01
+    assert error(np.stack(room.measured), room.true, inside) > 0.4
+    assert error(depth, room.true, inside) < 0.03
+    assert sunken[~np.stack(room.changed)].mean() < 0.01
+
+
+def test_what_other_frames_confirm_is_seen_under_overhanging_ground():
+    room = Room(wet=hole)
+    depth, sunken = without_sunken(room, 0.4)
+    assert not sunken.any()
+    np.testing.assert_array_equal(depth, np.stack(room.measured))
+
+
+@pytest.mark.parametrize("below", BELOW.values(), ids=BELOW)
+def test_what_lies_below_the_ground_and_before_its_end_stays_however_unsure_it_is(below):
+    room = Room(below=below)
+    _, sunken = without_sunken(room, 0.0)
+    deep = np.stack(room.changed)
+    assert deep.mean() > 0.02
+    assert sunken[deep].mean() < 0.02
 
 
 @pytest.mark.slow(seconds=60)
