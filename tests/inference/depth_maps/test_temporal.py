@@ -95,8 +95,8 @@ def test_what_another_frame_shows_of_a_wall_and_of_bars_before_it():
     np.testing.assert_allclose(found[known], true[known], rtol=1e-5)
     assert weight[known].min() > 0.99
     assert np.median(weight[hidden & inside]) < 0.01
-    found, _ = temporal.shown(theirs, ~bars, images, move=move, matrix=matrix)
-    assert found[:, 20:54].max() == 0.5, "what does not count shows nothing"
+    found, weight = temporal.shown(theirs, ~bars, images, move=move, matrix=matrix)
+    assert not weight[found > 0.5].any(), "what does not count shows nothing"
 
 
 def test_settling_ignores_what_has_no_weight():
