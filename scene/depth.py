@@ -394,6 +394,15 @@ def set_where_new(target: Any, **values: Any) -> None:
             setattr(target, name, value)
 
 
+def read_again(image: bpy.types.Image) -> None:
+    """Have Blender read an image's files again, which it goes on showing as it has read them.
+
+    Not of one that the artist has painted on: reading would take what is not saved, and what is packed.
+    """
+    if not image.is_dirty and image.packed_file is None:
+        image.reload()
+
+
 def portable_path(path: Path, blend: str | None = None) -> str:
     """The path as Blender stores it: relative (``//``) where the .blend file is saved and shares a root with it.
 

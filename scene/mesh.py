@@ -18,7 +18,16 @@ from ..inference.contract import numbering
 from ..inference.contract.depth_sequence import Quantity, Shot
 from ..inference.contract.numbering import NumberingError
 from . import frustum, lattice, lookup, mesh_background, mesh_edges, nodes, places, tags
-from .depth import Depth, confidence_image, disparity_image, portable_path, require_own, set_where_new, show_frames
+from .depth import (
+    Depth,
+    confidence_image,
+    disparity_image,
+    portable_path,
+    read_again,
+    require_own,
+    set_where_new,
+    show_frames,
+)
 from .geometry import Socket, combine, delete, join, named, on_points, paint, sample, split, store, switch
 from .plate import plate_image, show_plate
 from .problems import Problem
@@ -233,7 +242,7 @@ def matte_image(depth: Depth, shot: Shot, folder: Path) -> bpy.types.Image:
     ours = (i for i in tags.images("matte") if os.path.normpath(bpy.path.abspath(i.filepath)) == os.path.normpath(path))
     image = next(ours, None)
     if image is not None:
-        image.reload()  # Blender goes on showing what it has read, and the mattes may be others by now
+        read_again(image)  # the mattes may be others by now
     else:
         try:
             image = tags.tag(bpy.data.images.load(str(path)), "matte")

@@ -15,7 +15,7 @@ from ..inference.contract.job import Source
 from ..inference.contract.untrusted import is_file, is_folder
 from . import lookup, memory, places, tags
 from . import source as sources
-from .depth import Depth, DepthError, absolute, portable_path, set_where_new, show_frames
+from .depth import Depth, DepthError, absolute, portable_path, read_again, set_where_new, show_frames
 from .problems import Problem
 from .source_files import SourceError, same_sequence
 
@@ -31,8 +31,9 @@ def plate_image(depth: Depth) -> bpy.types.Image:
     """The image datablock of the clip that the depth belongs to, in the clip's own color space, alpha ignored.
 
     Frames are addressed as those of the depth: see `show_plate`. One that shows the clip already is used again, and its
-    files are read again; images that the artist loaded are left alone. The path is relative to the .blend file where
-    that is saved. PlateError as for `require_shown`, or where this Blender does not know the clip's color space.
+    files are read again unless it was painted on; images that the artist loaded are left alone. The path is relative to
+    the .blend file where that is saved. PlateError as for `require_shown`, or where this Blender does not know the
+    clip's color space.
     """
     ask(depth)
     path = require_shown(depth)
@@ -44,7 +45,7 @@ def plate_image(depth: Depth) -> bpy.types.Image:
         _show_file(image, path, depth)
     else:
         _show_file(image, path, depth)
-        image.reload()  # Blender goes on showing a movie that it has opened, and the clip may be another by now
+        read_again(image)  # the clip may be another by now
     return image
 
 
@@ -210,7 +211,7 @@ def repoint_plate(depth: Depth, *, moved_from: str = "") -> None:
         for image in _plates(depth, of_job=True):
             if _shows(image, path) or not _is_there(image) or (moved_from and _shows(image, Path(moved_from))):
                 _show_file(image, path, depth)
-                image.reload()  # Blender remembers files that were missing
+                read_again(image)  # Blender remembers files that were missing
     except PlateError:
         return
 

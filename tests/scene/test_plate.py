@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from bl_ext.dev.fathom.inference.contract import depth_sequence
 from bl_ext.dev.fathom.scene import depth as depths
+from bl_ext.dev.fathom.scene import depth_list, missing_files
 from bl_ext.dev.fathom.scene import plate as plates
 
 from tests.footage_maker import numbered, streams
@@ -128,3 +129,21 @@ def test_image_users_clamp_at_both_ends(tmp_path, empty_file, first, last, expec
 def test_sidecar_finds_the_plate_relative_to_itself(tmp_path, empty_file):
     folder = depth_maker.make(tmp_path)
     assert '"../plate"' in (folder / depth_sequence.SIDECAR).read_text()
+
+
+def test_what_was_painted_on_the_plate_stays(tmp_path, empty_file):
+    depth = depths.load(depth_maker.make(tmp_path, frames=range(1, 2)))
+    depth_list.remember(empty_file, depth)
+    image = plates.plate_image(depth)
+    image.use_fake_user = True
+    painted = np.full(len(image.pixels), 0.75, np.float32)
+    for keep in (image.update, image.pack):
+        image.pixels.foreach_set(painted)
+        keep()
+        assert plates.plate_image(depth) == image
+        plates.repoint_plate(depth)
+        missing_files.reload()
+        np.testing.assert_allclose(image.pixels[:], painted, atol=1 / 255)
+    image.unpack(method="REMOVE")
+    assert plates.plate_image(depth) == image
+    assert np.ptp(image.pixels[:]) > 0.3
