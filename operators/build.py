@@ -7,7 +7,7 @@ from bpy.props import BoolProperty
 
 from ..inference.contract.untrusted import readable
 from ..scene import standing
-from ..scene.build import fit_scene, look_through, stretch_problem
+from ..scene.build import fit_scene, look_through
 from ..scene.camera import (
     SENSOR_WIDTH,
     build_camera,
@@ -15,6 +15,7 @@ from ..scene.camera import (
     find_camera,
     given_focal_length,
     render_size_problem,
+    stretch_problem,
 )
 from ..scene.depth import DepthError
 from ..scene.fog import build_fog

@@ -72,16 +72,6 @@ def look_through(scene: bpy.types.Scene, depth: Depth) -> str | None:
     )
 
 
-def stretch_problem(scene: bpy.types.Scene) -> str | None:
-    """One sentence where the scene's time is stretched, which Blender does to meshes and cameras, and not to images."""
-    if scene.render.frame_map_old == scene.render.frame_map_new:
-        return None
-    return (
-        f"The Time Stretching of {scene.name} moves depth and camera to other frames than the plate: give Old and New "
-        "one value, and stretch what is rendered."
-    )
-
-
 def renders_strips(scene: bpy.types.Scene) -> bool:
     """Whether a render of the scene shows the strips of its Sequencer, and nothing of what is built in it."""
     editor = scene.sequence_editor

@@ -214,6 +214,16 @@ def fit_render_size(scene: bpy.types.Scene, depth: Depth) -> None:
     )  # Blender takes none below 1
 
 
+def stretch_problem(scene: bpy.types.Scene) -> str | None:
+    """One sentence where the scene's time is stretched, which Blender does to meshes and cameras, and not to images."""
+    if scene.render.frame_map_old == scene.render.frame_map_new:
+        return None
+    return (
+        f"The Time Stretching of {scene.name} moves depth and camera to other frames than the plate: give Old and New "
+        "one value, and stretch what is rendered."
+    )
+
+
 def render_size_problem(scene: bpy.types.Scene, depth: Depth) -> str | None:
     """One sentence where the render's aspect is not the plate's, None where it is.
 

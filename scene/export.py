@@ -22,7 +22,7 @@ from ..inference.contract.export import Export, Placement
 from ..inference.contract.job import JobError
 from ..inference.contract.untrusted import in_a_line
 from . import camera, depth_list, lookup, nodes, places, preferences, solved_camera, standing, tags
-from .build import stretch_problem
+from .camera import stretch_problem
 from .compositing.compositor_nodes import find_scene_tree
 from .compositing.depth_group import KIND as COMPOSITOR_DEPTH
 from .compositing.tree import Setup

@@ -15,7 +15,7 @@ import bpy
 from ..inference.contract.untrusted import is_folder, is_there
 from . import current_run, depth_list, depth_strip, places, standing, tags
 from . import depth as depth_module
-from .build import stretch_problem
+from .camera import stretch_problem
 from .compositing import strip_effects
 from .depth import Depth, DepthError, estimated_again, is_of_earlier_estimate
 from .depth_list import EntryKey
@@ -131,7 +131,7 @@ def forget() -> None:
 def reload() -> None:
     """Have Blender read again what it did not find before: it remembers which files were missing until then."""
     for image in _built():
-        image.reload()
+        depth_module.read_again(image)
     forget()
 
 

@@ -19,6 +19,7 @@ from mathutils import Matrix
 from ..inference.contract import camera_files, numbering, records
 from ..inference.contract.camera import Camera, DistortionModel, Pose
 from . import source
+from .camera import stretch_problem
 from .problems import Problem
 from .solved_tracks import camera_object
 from .source import Plate
@@ -135,12 +136,15 @@ def of_scene_camera(camera: bpy.types.Object, scene: bpy.types.Scene, plate: Pla
     Raises
     ------
     Problem
-        It is no perspective camera of the scene; it mirrors; the render's aspect is not the plate's.
+        It is no perspective camera of the scene; it mirrors; the render's aspect is not the plate's; the scene's time
+        is stretched, which moves it to other frames than the plate.
     """
     if camera.type != "CAMERA" or camera.data.type != "PERSP":
         raise Problem(f"{camera.name} is no perspective camera: choose one.")
     if scene.objects.get(camera.name) != camera:
         raise Problem(f"{camera.name} is not in the scene {scene.name}: choose one of its cameras.")
+    if (problem := stretch_problem(scene)) is not None:
+        raise Problem(problem)
     width, height = _size(plate)
     aspect = _pixel_aspect(scene, plate)
     solver = _followed_clip(camera, scene)

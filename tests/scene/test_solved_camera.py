@@ -267,6 +267,10 @@ def test_a_camera_that_follows_a_solve_has_its_lens_and_its_gaps(empty_file, tmp
 
 def test_cameras_that_no_lens_is_are_declined(empty_file):
     camera = scene_camera(empty_file)
+    empty_file.render.frame_map_new = 200
+    with pytest.raises(Problem, match="The Time Stretching of Scene moves depth and camera to other frames"):
+        solved_camera.of_scene_camera(camera, empty_file, plate(160, 90))
+    empty_file.render.frame_map_new = empty_file.render.frame_map_old
     with pytest.raises(Problem, match="has another aspect than the plate, 100x100"):
         solved_camera.of_scene_camera(camera, empty_file, plate(100, 100))
     camera.scale = (1, 1, 0)
