@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import bpy
 
@@ -40,17 +39,15 @@ def of_clip(clip: bpy.types.MovieClip) -> tuple[Source, int, int]:
         )
     if clip.source == "MOVIE":
         with _temporary_clip(str(path)) as now:
-            if _facts(now) != _facts(clip):
+            size = (now.size if clip.use_proxy else clip.size)[:]  # a proxy's, times what it is smaller by, is rounded
+            if (*size, clip.frame_duration, clip.fps) != (*now.size, now.frame_duration, now.fps):
                 raise SourceError(
                     f"The file {path} has changed since Blender read the clip {clip.name}, which has another size, "
                     "length or frame rate: press Clip > Reload Clip in the Movie Clip Editor."
                 )
+        source, first, count = _of_clip(clip, path)
+        return replace(source, width=size[0] or None, height=size[1] or None), first, count
     return _of_clip(clip, path)
-
-
-def _facts(clip: bpy.types.MovieClip) -> tuple[Any, ...]:
-    """What Blender knows of a movie from its header."""
-    return *clip.size, clip.frame_duration, clip.fps
 
 
 def _of_clip(clip: bpy.types.MovieClip, path: Path) -> tuple[Source, int, int]:

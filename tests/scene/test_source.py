@@ -1,9 +1,11 @@
 """Strips, clips and files become sources with the frame numbers that Blender shows, or are unsupported with a cure."""
 
+from types import SimpleNamespace
+
 import bpy
 import pytest
 from bl_ext.dev.fathom.inference.contract.job import Job, validate
-from bl_ext.dev.fathom.scene import source, versions
+from bl_ext.dev.fathom.scene import source, source_files, versions
 from bl_ext.dev.fathom.scene.source import Plate, SourceError, shown_frames
 from bl_ext.dev.fathom.scene.versions import StripTimes
 from hypothesis import given, settings
@@ -364,3 +366,14 @@ def test_a_movie_that_changed_since_its_clip_was_read_is_declined(changed, empty
     assert list(bpy.data.movieclips) == [clip]
     fresh = bpy.data.movieclips.load(str(clip_file), check_existing=False)
     assert source.from_clip(fresh) != whole
+
+
+def test_a_clip_that_is_shown_by_its_proxy_has_the_size_of_its_file(empty_file, clip_file):
+    clip = bpy.data.movieclips.load(str(clip_file))
+    names = ("name", "filepath", "library", "source", "frame_duration", "fps", "colorspace_settings")
+    # what Blender 5.2 has in a window of a clip 854 pixels wide at 25 %: 856, the proxy's size times four
+    shown = SimpleNamespace(**{name: getattr(clip, name) for name in names}, size=(68, 48), use_proxy=True)
+    assert source_files.of_clip(shown) == source_files.of_clip(clip)
+    shown.use_proxy = False
+    with pytest.raises(SourceError, match="has changed since Blender read the clip"):
+        source_files.of_clip(shown)
