@@ -143,12 +143,14 @@ def remove() -> None:
 
 
 def _require_own(file: Path) -> None:
-    """Raise a Problem where a library's file has other assets than Fathom's, or is none."""
+    """Raise a Problem where a library's file has other assets than Fathom's, or was saved by hand, or is none."""
     if not os.path.lexists(file):
         return
     if bpy.data.filepath and is_same_path(Path(bpy.data.filepath), file):
         raise Problem(f"{file} is open in this Blender: open another file first.")
     try:
+        with bpy.data.libraries.load(str(file)) as (there, _):
+            was_saved = bool(there.scenes)  # Blender writes them with a file, and not with assets alone
         with bpy.data.libraries.load(str(file), assets_only=True) as (there, _):
             names = {name for kind in dir(there) for name in getattr(there, kind) if isinstance(name, str)}
     except OSError as error:
@@ -156,6 +158,8 @@ def _require_own(file: Path) -> None:
     others = sorted(names - {name for asset in ASSETS for name in (_name(asset), f"Fathom {asset.name}")})
     if others:
         raise Problem(f"{file} has an asset that is not Fathom's, {in_a_line(others[0])}: move it to another file.")
+    if was_saved:
+        raise Problem(f"{file} was saved in Blender, perhaps with changes to its assets: move it away first.")
 
 
 def _other_catalogs(place: Path) -> list[str]:

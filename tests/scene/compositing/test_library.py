@@ -99,3 +99,16 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(home):
         library.install()
     assert not library.is_installed()
     home.unlink()
+
+
+def test_a_library_that_was_saved_by_hand_is_neither_made_again_nor_removed(home, empty_file):
+    file = library.install() / "effects.blend"
+    bpy.ops.wm.open_mainfile(filepath=str(file))
+    bpy.ops.wm.save_mainfile()
+    bpy.ops.wm.read_homefile(use_empty=True)
+    before = file.read_bytes()
+    for call in (library.install, library.remove):
+        with pytest.raises(Problem, match=r"effects\.blend was saved in Blender, .*: move it away first"):
+            call()
+    assert file.read_bytes() == before
+    file.unlink()
