@@ -18,6 +18,7 @@ from ...inference.contract.depth_sequence import Shot
 from .. import lookup, nodes, tags, versions
 from ..depth import Depth, disparity_image, find_disparity_image
 from ..problems import Problem
+from ..source import from_strip
 from ..viewing import shown
 from . import clips, compositor_nodes, depth_of_field, fog, grade, matte, relight, tree
 from .depth_group import KIND as DEPTH_KIND
@@ -79,8 +80,8 @@ def add(strip: Any, scene: bpy.types.Scene, depth: Depth, shot: Shot, effect: st
     Parameters
     ----------
     strip : Strip
-        Shows the shot's plate. Where it does so frame by frame, the depth lies at its frames, else at its own; of one
-        that was moved since, the modifier that it has is brought there.
+        Where it is of the shot's plate, the depth lies at its frames, else at its own; of one that was moved since, the
+        modifier that it has is brought there.
     scene : Scene
         Holds the strip.
     effect : str
@@ -90,6 +91,8 @@ def add(strip: Any, scene: bpy.types.Scene, depth: Depth, shot: Shot, effect: st
     ------
     Problem
         Blender is older than 5.2, or the strip has sound alone.
+    SourceError
+        It is of the shot's plate and does not show it frame by frame, see `source.from_strip`: retimed, for example.
     DepthError
         The shot is unsupported.
     """
@@ -98,7 +101,10 @@ def add(strip: Any, scene: bpy.types.Scene, depth: Depth, shot: Shot, effect: st
     if strip.type == "SOUND":
         raise Problem(f"{strip.name} has no image: select the strip of the clip.")
     depth.require_done(shot)
-    offset = shown.offset_on(strip, depth_sequence.plate_file(depth.source), scene)
+    plate = depth_sequence.plate_file(depth.source)
+    if shown.is_on(strip, plate, scene):
+        from_strip(strip, scene)
+    offset = shown.offset_on(strip, plate, scene)
     depth = depth if offset is None else replace(depth, frame_offset=offset)
     group = _group(depth, shot, _EFFECTS[effect], strip)
     for modifier in _modifiers(strip):
@@ -122,7 +128,8 @@ def moved(depth: Depth) -> list[str]:
     found = []
     for strip, scene in _strips() if IS_THERE and image is not None else ():
         offsets = {each.node_group.get(tags.OFFSET) for each in _modifiers(strip) if _is_of(each.node_group, image)}
-        if offsets and shown.offset_on(strip, plate, scene) not in (None, *offsets):
+        is_elsewhere = shown.offset_on(strip, plate, scene) not in offsets
+        if offsets and is_elsewhere and shown.is_on(strip, plate, scene):
             found.append(strip.name)
     return found
 

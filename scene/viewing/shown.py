@@ -305,7 +305,8 @@ def strip_of(plate: str, scene: bpy.types.Scene, *, now: int | None = None) -> A
     `plate` is the movie, or the sequence's first file; at `now`, where that is a frame of the scene.
     """
     editor = scene.sequence_editor
-    found = [each for each in versions.strips_of(editor) if _shows(each, plate, scene, now)] if editor else []
+    strips = versions.strips_of(editor) if editor else []
+    found = [each for each in strips if not each.mute and _shows(each, plate, scene, now)]
     if editor and editor.active_strip in found:
         return editor.active_strip
     return max(found, key=lambda each: each.channel, default=None)
@@ -331,22 +332,25 @@ def offset_of(strip: Any) -> int:
 
 def _shows(strip: Any, plate: str, scene: bpy.types.Scene, now: int | None) -> bool:
     """Whether a strip shows a plate, at a frame where that is one, without other frames or shapes than its file's."""
-    if strip.type not in ("MOVIE", "IMAGE", "MOVIECLIP") or strip.mute or strip.use_reverse_frames or strip.strobe > 1:
+    if not is_on(strip, plate, scene) or strip.use_reverse_frames or strip.strobe > 1:
         return False
     times = versions.times_of(strip)
     if now is not None and not max(times.left, times.content_start) <= now < min(times.right, times.content_end):
         return False
     if len(getattr(strip, "retiming_keys", ())):
         return False
-    if any(getattr(strip, name, False) for name in ("undistort", "stabilize2d")):
-        return False
+    return not any(getattr(strip, name, False) for name in ("undistort", "stabilize2d"))
+
+
+def is_on(strip: Any, plate: str, scene: bpy.types.Scene) -> bool:
+    """Whether a strip is of a plate's files, whatever it shows of them."""
     if strip.type == "IMAGE":
         name = strip.elements[0].filename if strip.elements else ""
         path, is_movie, owner = str(Path(strip.directory) / name), False, scene
     elif strip.type == "MOVIE":
         path, is_movie, owner = strip.filepath, True, scene
     else:
-        owner = _clip_of(strip)
+        owner = _clip_of(strip) if strip.type == "MOVIECLIP" else None
         if owner is None:
             return False
         path, is_movie = owner.filepath, owner.source == "MOVIE"

@@ -6,10 +6,13 @@ import depth_maker
 import numpy as np
 import OpenEXR
 import pytest
+from bl_ext.dev.fathom.inference.contract.job import Source
 from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene import depth_list, missing_files, versions
 from bl_ext.dev.fathom.scene.compositing import strip_effects
 from bl_ext.dev.fathom.scene.problems import Problem
+
+from tests import footage_maker
 
 SIZE = (32, 18)
 
@@ -108,3 +111,24 @@ def test_an_effect_is_brought_to_where_its_strip_lies_and_that_it_is_elsewhere_i
     assert strip_effects.input_of(modifier, "Density").value == pytest.approx(0.7)
     second.mute = True
     np.testing.assert_allclose(rendered(13), before, atol=1e-6)
+
+
+@pytest.mark.skipif(not strip_effects.IS_THERE, reason="from Blender 5.2 on")
+def test_a_strip_that_does_not_show_its_clip_frame_by_frame_gets_no_effect(tmp_path, empty_file):
+    made = footage_maker.movie(tmp_path / "plate.mp4", range(12), size=SIZE, rate=24)
+    source = Source(kind="movie", path=str(made), width=SIZE[0], height=SIZE[1], frame_count=12)
+    depth = depths.load(depth_maker.make(tmp_path, size=SIZE, frames=range(1, 13), source=source))
+    depth_list.remember(empty_file, depth)
+    strip = versions.strips_of(empty_file.sequence_editor_create()).new_movie("plate", str(made), 1, 1)
+    shot = depth.sequence.shots[0]
+    strip_effects.add(strip, empty_file, depth, shot, "FOG")
+    assert missing_files.of_file() == []
+    strip.use_reverse_frames = True
+    assert "The strip plate shows plate at other frames than its effects" in missing_files.of_file()[0]
+    with pytest.raises(Problem, match="Strip plate is reversed; turn off Reverse Frames"):
+        strip_effects.add(strip, empty_file, depth, shot, "FOG")
+    strip.use_reverse_frames, strip.strobe = False, 2
+    with pytest.raises(Problem, match="Strip plate strobes; set its Strobe to 1"):
+        strip_effects.add(strip, empty_file, depth, shot, "GRADE")
+    strip.strobe, strip.mute = 1, True
+    assert missing_files.of_file() == [] and len(strip.modifiers) == 1
