@@ -60,8 +60,27 @@ def ask(depth: Depth) -> None:
 
 
 def of_other_files(depth: Depth) -> str | None:
-    """That the depth is not of the plate's files as they are now; None where it is, or they may not be looked at."""
-    return depth_sequence.other_plate(depth.sequence, depth.source) if may_look(depth) else None
+    """That the depth is not of the plate's files as they are now, or that Blender shows others, which are packed.
+
+    None where neither is so, or they may not be looked at.
+    """
+    if not may_look(depth):
+        return None
+    packed = filter(None, map(_packed, _plates(depth, of_job=True)))
+    return depth_sequence.other_plate(depth.sequence, depth.source) or next(packed, None)
+
+
+def _packed(image: bpy.types.Image) -> str | None:
+    """That an image is packed with another content than its file has; None where it is not, or the file is missing."""
+    path = Path(bpy.path.abspath(image.filepath, library=image.library))
+    if image.packed_file is None or not is_file(path):
+        return None
+    if path.stat().st_size == image.packed_file.size and path.read_bytes() == image.packed_file.data:
+        return None
+    return (
+        f"{image.name} shows what is packed in this .blend file, and not what {path.name} has by now: unless you painted "
+        "it, choose Image > Unpack > Use Original Files in the Image Editor."
+    )
 
 
 def require_plate(depth: Depth) -> Path:

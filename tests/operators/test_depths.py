@@ -58,6 +58,25 @@ def test_a_plate_that_changed_since_is_said(tmp_path, capfd):
     assert said() == 2
 
 
+def test_a_plate_that_is_packed_and_replaced_since_is_said(tmp_path, capfd):
+    bpy.ops.fathom.load_depth(directory=str(depth_maker.make(tmp_path, frames=range(1, 2))))
+
+    def said():
+        capfd.readouterr()
+        bpy.ops.fathom.build_camera(focal_length=30.0)
+        bpy.ops.fathom.check_files()
+        return "".join(capfd.readouterr()).count("packed in this .blend file, and not what plate.0001.png has")
+
+    assert said() == 0
+    image = next(image for image in bpy.data.images if image.get("fathom_kind") == "plate")
+    image.pack()
+    assert said() == 0
+    depth_maker.write_png(tmp_path / "plate" / "plate.0001.png", np.zeros((16, 24, 3), np.uint8))
+    assert said() == 2
+    image.unpack(method="USE_ORIGINAL")
+    assert said() == 0
+
+
 def test_shots_are_counted(tmp_path):
     shots = [(1, 2, "done"), (3, 3, "refused"), (4, 5, "done")]
     bpy.ops.fathom.load_depth(directory=str(depth_maker.make(tmp_path, shots=shots)))
