@@ -78,8 +78,8 @@ def _packed(image: bpy.types.Image) -> str | None:
     if path.stat().st_size == image.packed_file.size and path.read_bytes() == image.packed_file.data:
         return None
     return (
-        f"{image.name} shows what is packed in this .blend file, and not what {path.name} has by now: unless you painted "
-        "it, choose Image > Unpack > Use Original Files in the Image Editor."
+        f"{image.name} shows what is packed in this .blend file, and not what {path.name} has by now: unless you "
+        "painted it, choose Image > Unpack > Use Original Files in the Image Editor."
     )
 
 
