@@ -39,7 +39,7 @@ def of_clip(clip: bpy.types.MovieClip) -> tuple[Source, int, int]:
         )
     if clip.source == "MOVIE":
         with _temporary_clip(str(path)) as now:
-            size = (now.size if clip.use_proxy else clip.size)[:]  # a proxy's, times what it is smaller by, is rounded
+            size = now.size[:] if clip.use_proxy else clip.size[:]  # of a proxy, times what it is smaller by, rounded
             if (*size, clip.frame_duration, clip.fps) != (*now.size, now.frame_duration, now.fps):
                 raise SourceError(
                     f"The file {path} has changed since Blender read the clip {clip.name}, which has another size, "
@@ -47,7 +47,8 @@ def of_clip(clip: bpy.types.MovieClip) -> tuple[Source, int, int]:
                 )
         source, first, count = _of_clip(clip, path)
         return replace(source, width=size[0] or None, height=size[1] or None), first, count
-    return _of_clip(clip, path)
+    source, first, count = _of_clip(clip, path)
+    return (replace(source, width=None, height=None) if clip.use_proxy else source), first, count  # see `of_frames`
 
 
 def _of_clip(clip: bpy.types.MovieClip, path: Path) -> tuple[Source, int, int]:

@@ -368,6 +368,15 @@ def test_a_movie_that_changed_since_its_clip_was_read_is_declined(changed, empty
     assert source.from_clip(fresh) != whole
 
 
+def test_a_sequence_that_is_shown_by_its_proxy_has_the_size_of_its_files(empty_file, tmp_path):
+    clip = bpy.data.movieclips.load(str(stills(tmp_path / "plate", range(1, 4))[0]))
+    whole = source.from_clip(clip)
+    names = ("name", "filepath", "library", "source", "frame_duration", "frame_start", "frame_offset", "fps")
+    shown = SimpleNamespace(**{name: getattr(clip, name) for name in names}, size=(68, 48), use_proxy=True)
+    shown.colorspace_settings = clip.colorspace_settings
+    assert source.from_clip(shown) == whole
+
+
 def test_a_clip_that_is_shown_by_its_proxy_has_the_size_of_its_file(empty_file, clip_file):
     clip = bpy.data.movieclips.load(str(clip_file))
     names = ("name", "filepath", "library", "source", "frame_duration", "fps", "colorspace_settings")
