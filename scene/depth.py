@@ -399,8 +399,13 @@ def read_again(image: bpy.types.Image) -> None:
 
     Not of one that the artist has painted on: reading would take what is not saved, and what is packed.
     """
-    if not image.is_dirty and image.packed_file is None:
+    if not is_painted(image):
         image.reload()
+
+
+def is_painted(image: bpy.types.Image) -> bool:
+    """Whether an image has, or may have, what no file has."""
+    return image.is_dirty or image.packed_file is not None
 
 
 def portable_path(path: Path, blend: str | None = None) -> str:

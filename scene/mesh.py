@@ -22,6 +22,7 @@ from .depth import (
     Depth,
     confidence_image,
     disparity_image,
+    is_painted,
     portable_path,
     read_again,
     require_own,
@@ -276,9 +277,13 @@ def plate_material(depth: Depth, scene: bpy.types.Scene) -> bpy.types.Material:
             _build_material(nodes.material_tree(material))
     material[tags.OFFSET] = depth.frame_offset
     for node in nodes.material_tree(material).nodes:
-        if node.bl_idname == "ShaderNodeTexImage" and tags.KIND in node:
+        if node.bl_idname != "ShaderNodeTexImage" or tags.KIND not in node:
+            continue
+        if node.image is not None and tags.text(node.image, tags.KIND) != "plate":
+            continue  # the artist's own, such as a clean plate
+        if node.image is None or not is_painted(node.image):
             node.image = plate
-            show_plate(node.image_user, depth)
+        show_plate(node.image_user, depth)
     return material
 
 

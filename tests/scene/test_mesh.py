@@ -420,3 +420,20 @@ def test_a_clip_in_two_scenes_at_different_frames_shows_its_plate_in_step_in_bot
     assert built(other, 50) == twin and built(empty_file, 7) == mesh
     assert (offset_of(mesh), offset_of(twin)) == (7, 50) and len(bpy.data.materials) == 2
     assert built(other, 7) == twin and len(bpy.data.materials) == 2
+
+
+def test_a_clean_plate_in_the_material_stays_when_it_is_built_again(tmp_path, empty_file):
+    depth, shot, eye, mesh = build(tmp_path, empty_file, frames=range(1, 2))
+    tree = nodes.material_tree(nodes.modifier_input(mesh.modifiers[0], "Material"))
+    texture = next(node for node in tree.nodes if node.bl_idname == "ShaderNodeTexImage")
+    plate, own = texture.image, bpy.data.images.new("clean plate", *PLATE)
+    copied = plate.copy()
+    copied.pixels.foreach_set(np.full(len(copied.pixels), 0.75, np.float32))
+    copied.update()
+    for image in (own, copied):
+        texture.image = image
+        meshes.build_mesh(depth, shot, eye)
+        assert texture.image == image
+    texture.image = None
+    meshes.build_mesh(depth, shot, eye)
+    assert texture.image == plate
