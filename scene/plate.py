@@ -71,9 +71,14 @@ def of_other_files(depth: Depth) -> str | None:
 
 
 def _packed(image: bpy.types.Image) -> str | None:
-    """That an image is packed with another content than its file has; None where it is not, or the file is missing."""
+    """That an image is packed with another content than its file has; None where it is not, or the file is missing.
+
+    A place that the artist has not asked for is not looked at, see `places`.
+    """
+    if image.packed_file is None or not places.may_look(image.filepath, library=image.library):
+        return None
     path = Path(bpy.path.abspath(image.filepath, library=image.library))
-    if image.packed_file is None or not is_file(path):
+    if not is_file(path):
         return None
     if path.stat().st_size == image.packed_file.size and path.read_bytes() == image.packed_file.data:
         return None

@@ -12,6 +12,7 @@ from bl_ext.dev.fathom.panels import build as panel
 from bl_ext.dev.fathom.panels import status
 from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene import depth_list, estimation, missing_files, output, places, source, subject, versions
+from bl_ext.dev.fathom.scene import plate as plates
 from bl_ext.dev.fathom.scene import settings as settings_module
 from bl_ext.dev.fathom.scene.source import SourceError
 from disk_watch import watched
@@ -277,3 +278,11 @@ def test_a_relative_path_that_leads_over_the_root_of_the_disk_counts_as_an_absol
     assert not places.is_artists(bpy.context.scene.fathom.output)
     assert touched("canary") == []
     assert places.is_relative("//depth") and places.is_relative("//../depth") and places.is_relative("//a/../../b")
+
+
+def test_the_file_of_a_packed_plate_is_not_looked_at(tmp_path, empty_file, touched):
+    depth = depths.load(depth_maker.make(tmp_path, frames=range(1, 2)))
+    image = plates.plate_image(depth)
+    image.pack()
+    image.filepath = "/canary/share/plate.0001.png"
+    assert plates.of_other_files(depth) is None and not touched("canary")
