@@ -25,7 +25,7 @@ from ..inference.contract.client import WorkerError
 from ..inference.contract.environment import MissingEnvironment
 from ..inference.contract.events import Event, Progress, Stage, Warning
 from ..inference.contract.job import FIND_CUTS, Job, JobError
-from ..inference.contract.untrusted import is_file, is_same_path, is_there, readable
+from ..inference.contract.untrusted import file_facts, is_file, is_same_path, is_there, readable
 from ..scene import (
     blender_files,
     build,
@@ -369,17 +369,8 @@ def _alone(target: Path) -> Iterator[None]:
         held.release()
 
 
-def _facts(path: str) -> tuple[int, ...]:
-    """What tells a file from another of the same name; empty where there is none."""
-    try:
-        facts = Path(path).stat()
-    except OSError:
-        return ()
-    return facts.st_ino, facts.st_size, facts.st_mtime_ns
-
-
 def _build_file(options: argparse.Namespace, target: Path) -> None:
-    before = _facts(options.into) if options.into else ()
+    before = file_facts(Path(options.into)) if options.into else ()
     if options.into:
         if is_there(options.into) and not is_file(options.into):  # Blender would wait for a pipe
             raise Problem(f"{options.into} is no file: name a .blend file with --into.")
@@ -406,7 +397,7 @@ def _build_file(options: argparse.Namespace, target: Path) -> None:
     _save(draft, target)  # paths become relative to that folder; what bears the name itself stays until all is built
     try:
         _build_in(scene, depth, options, focal_length)
-        if before and is_same_path(Path(options.into), target) and _facts(options.into) != before:
+        if before and is_same_path(Path(options.into), target) and file_facts(Path(options.into)) != before:
             raise Problem(f"{target} was saved elsewhere while this was built: build again, so that nothing is lost.")
         _save(target, target)
     finally:

@@ -40,11 +40,10 @@ def plate_image(depth: Depth) -> bpy.types.Image:
     image = next((i for i in _plates(depth) if _shows(i, path)), None)
     if image is None:
         image = next((i for i in _plates(depth, of_job=True) if not _is_there(i)), None)
-    if image is None:
-        image = _load(path, depth)
-        _show_file(image, path, depth)
-    else:
-        _show_file(image, path, depth)
+    is_known = image is not None
+    image = image or _load(path, depth)
+    _show_file(image, path, depth)
+    if is_known:
         read_again(image)  # the clip may be another by now
     return image
 

@@ -158,6 +158,15 @@ def is_same_path(one: Path, other: Path) -> bool:
         return one.resolve() == other.resolve()
 
 
+def file_facts(path: Path, *, follow_links: bool = True) -> tuple[int, ...]:
+    """What tells a file from another of the same name; empty where there is none."""
+    try:
+        facts = path.stat(follow_symlinks=follow_links)
+    except OSError:
+        return ()
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
 def find_program(name: str, *places: str | Path, on_windows: bool = os.name == "nt") -> str | None:
     """The path of a program in some folders, or else one of the PATH; None where there is none.
 

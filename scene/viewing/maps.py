@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...inference.contract import depth_sequence, exr_windows
-from ...inference.contract.untrusted import open_file
+from ...inference.contract.untrusted import file_facts, open_file
 from ..problems import Problem
 
 _LINES = {0: 1, 2: 1, 3: 16}
@@ -133,7 +133,7 @@ class Cache:
     def check(self) -> bool:
         """Forget the maps, of those that were given last, whose files are others by now, or gone; whether one was."""
         given = list(self._maps.items())[-_SHOWN:]
-        changed = [path for path, kept in given if _file(path) != kept.file]
+        changed = [path for path, kept in given if file_facts(path, follow_links=False) != kept.file]
         for path in changed:
             self._drop(path)
         return bool(changed)
@@ -146,7 +146,7 @@ class Cache:
         self.wanted.pop(path, None)
         if path in self.problems:
             return False
-        file = _file(path)
+        file = file_facts(path, follow_links=False)
         if path in self._maps:
             if self._maps[path].file == file:
                 return False
@@ -170,12 +170,3 @@ class Cache:
         self._bytes = 0
         self.problems.clear()
         self.wanted.clear()
-
-
-def _file(path: Path) -> tuple[int, ...]:
-    """What tells a file from another of the same name; empty where there is none."""
-    try:
-        facts = path.lstat()
-    except OSError:
-        return ()
-    return facts.st_ino, facts.st_size, facts.st_mtime_ns
