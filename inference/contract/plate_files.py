@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,8 @@ _SAME = 2_000_000_000
 """Nanoseconds by which times may differ: some disks keep two seconds."""
 _ORDERS = 2**53
 """The order is a number up to which every JSON reader is exact."""
+_PARTS = 256
+"""Into how many parts files are divided at most, of each of which it is known when they were written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,25 +47,28 @@ class PlateFiles:
     order : int or None
         Bytes of each times its place in the order of frames, summed: frames that are renumbered are others. To it comes
         a checksum of the color configuration: that of a Blender that was installed anew is the same. None: unknown.
-    average : int or None
-        When they were written on average, each as often as its place says, in nanoseconds since 1970: of formats whose
-        files all have one size, frames may be replaced by older ones, whose time a copy keeps. None: unknown.
+    averages : tuple of int or None
+        When they were written, in nanoseconds since 1970: each of up to 256 files, or on average the files of each of
+        up to 256 parts of the sequence, where the last of a part count almost twice as much as the first. Of formats
+        whose files all have one size, a frame may be replaced by an older one, whose time a copy keeps, or two may
+        change places. One number for all would not tell that from times that a disk has rounded. None: unknown.
     """
 
     size: Annotated[int, Bounds(0, 2**63)]
     written: Annotated[int, Bounds(-(2**63), 2**63)]
     order: Annotated[int, Bounds(0, _ORDERS)] | None = None
-    average: Annotated[int, Bounds(-(2**63), 2**63)] | None = None
+    averages: tuple[Annotated[int, Bounds(-(2**63), 2**63)], ...] | None = None
 
     def are_others(self, now: PlateFiles | None) -> bool:
         """Whether the files are others now; not where some are missing (None)."""
         if now is None:
             return False
-        pairs = ((self.size, now.size, 0), (self.order, now.order, 0))
-        times = ((self.written, now.written, _SAME), (self.average, now.average, _SAME))
-        return any(
-            one is not None and other is not None and abs(one - other) > most for one, other, most in (*pairs, *times)
-        )
+        if self.size != now.size or (None not in (self.order, now.order) and self.order != now.order):
+            return True
+        times = [(self.written, now.written)]
+        if self.averages is not None and now.averages is not None:
+            times += zip_longest(self.averages, now.averages, fillvalue=0)
+        return any(abs(one - other) > _SAME for one, other in times)
 
 
 def paths(source: Source, first: int | None, last: int | None) -> list[tuple[int | None, Path]]:
@@ -130,8 +136,15 @@ def of(facts: Iterable[tuple[int, int]], *, checksum: int = 0) -> PlateFiles | N
     if not (found or checksum):
         return None
     order = (checksum + sum(place * size for place, size in enumerate(sizes, 1))) % _ORDERS
-    average = sum(place * time for place, time in enumerate(times, 1)) // max(sum(range(1, len(times) + 1)), 1)
-    return PlateFiles(size=sum(sizes), written=max(times, default=0), order=order, average=average)
+    length = max(-(-len(times) // _PARTS), 1)
+    averages = tuple(_average(times[begin : begin + length]) for begin in range(0, len(times), length))
+    return PlateFiles(size=sum(sizes), written=max(times, default=0), order=order, averages=averages)
+
+
+def _average(times: Sequence[int]) -> int:
+    """When some files were written on average, the last of them counting almost twice as much as the first."""
+    weights = range(len(times) + 1, 2 * len(times) + 1)
+    return sum(weight * time for weight, time in zip(weights, times)) // sum(weights)
 
 
 def checksum_of(path: Path | None) -> int:

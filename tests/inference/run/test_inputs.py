@@ -180,27 +180,28 @@ def test_a_result_has_what_its_colors_were_read_by(tmp_path, monkeypatch):
     assert found is not None and found.are_others(beside())
 
 
-def test_frames_that_were_replaced_by_older_ones_of_the_same_size_make_another_clip(tmp_path):
-    """As of DPX: a file manager keeps the time of what it copies."""
-    plate, old, now = [tmp_path / f"plate.{n:04d}.dpx" for n in range(1, 101)], 1_780_000_000, 1_780_086_400
-    for path in plate:
-        path.write_bytes(bytes(64))
-        os.utime(path, (now, now))
-    source = job.Source(kind="sequence", path=str(tmp_path), files=tuple(path.name for path in plate))
-    made = plate_files.look(source, 1, 100)
-    for path in plate:  # a disk that keeps two seconds
-        os.utime(path, (now + 1, now + 1))
-    assert not made.are_others(plate_files.look(source, 1, 100))
-    os.utime(plate[40], (old, old))
-    found = plate_files.look(source, 1, 100)
-    assert made.are_others(found) and not replace(made, average=None).are_others(found)
-    for index, path in enumerate(plate):
-        os.utime(path, (now + 10 * index, now + 10 * index))
-    made = plate_files.look(source, 1, 100)
-    times = [path.stat().st_mtime for path in plate]
-    for path, time in zip(plate, reversed(times)):
-        os.utime(path, (time, time))
-    assert made.are_others(plate_files.look(source, 1, 100)), "the clip was turned around"
+@pytest.mark.parametrize(("count", "older"), [(3, 10), (250, 10), (500, 60), (4000, 1200)])
+def test_one_frame_that_was_replaced_by_an_older_one_of_the_same_size_makes_another_clip(count, older):
+    """As of DPX: a file manager keeps the time of what it copies. A disk that keeps two seconds makes no other clip."""
+    second, now = 1_000_000_000, 1_780_086_400_000_000_000
+    times = [now + 7 * second * place + 123 for place in range(count)]
+    made = plate_files.of((64, time) for time in times)
+    for rounded in ([time // (2 * second) * 2 * second for time in times], [time + 2 * second for time in times]):
+        assert not made.are_others(plate_files.of((64, time) for time in rounded))
+    for place in {0, count // 2, count - 2}:
+        replaced = [time - older * second * (index == place) for index, time in enumerate(times)]
+        found = plate_files.of((64, time) for time in replaced)
+        assert made.are_others(found) and found.are_others(made)
+        assert not replace(made, averages=None).are_others(found), "as in a depth.json of before"
+    assert made.are_others(plate_files.of((64, time) for time in reversed(times))), "the clip was turned around"
+
+
+def test_what_a_file_says_of_when_frames_were_written_is_as_long_as_the_clip(tmp_path):
+    path = stills(tmp_path / "plate", range(1, 5))
+    now = plate_files.look(describe(path[0]), 1, 4)
+    assert len(now.averages) == 4
+    assert replace(now, averages=()).are_others(now) and now.are_others(replace(now, averages=now.averages[:2]))
+    assert len(plate_files.of([(1, 1)] * 100_001).averages) <= 256
 
 
 def test_only_what_gives_the_same_to_the_bit_is_resumed(tmp_path):
