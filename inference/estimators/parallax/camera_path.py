@@ -14,7 +14,7 @@ from ...common.failures import UnsupportedShot
 from ...common.files import load_arrays, save_arrays
 from ...contract.camera import Camera
 from ..base import Shot
-from . import unsupported
+from . import camera_motion, given_camera, unsupported
 from .features import with_features
 from .lens import Lens, SolveError
 from .solve_process import solve_apart
@@ -99,11 +99,11 @@ def _solved(shot: Shot, tracks: Tracks, progress: Callable[[str, float], None]) 
     lens = _lens(shot)
     undistorted = tracks
     if lens.focal is not None:
-        unsupported.check_known_lens(lens.focal, long_side=max(lens.width, lens.height))
+        given_camera.check_known_lens(lens.focal, long_side=max(lens.width, lens.height))
         center, distortion = np.array(lens.center), np.array(lens.distortion)
         undistorted = replace(tracks, xy=undistort(tracks.xy, focal=lens.focal, center=center, distortion=distortion))
-    motion = unsupported.measure(undistorted, width=frames.width, height=frames.height)
-    unsupported.require_parallax(
+    motion = camera_motion.measure(undistorted, width=frames.width, height=frames.height)
+    camera_motion.require_parallax(
         motion,
         frames=len(frames),
         long_side=max(frames.width, frames.height),
@@ -196,13 +196,12 @@ def _given(shot: Shot, tracks: Tracks) -> Views:
     undistorted = undistorted_tracks(tracks, views)
     placed = triangulate(undistorted, views)
     try:
-        unsupported.require_fit(undistorted, views)
+        given_camera.require_fit(undistorted, views)
         unsupported.refuse_weak_points(placed)
     except UnsupportedShot as refused:
-        motion = unsupported.measure(tracks, width=shot.frames.width, height=shot.frames.height)
+        # a camera that does not move is a reason that no other path would change
+        motion = camera_motion.measure(tracks, width=shot.frames.width, height=shot.frames.height)
         longer = max(shot.frames.width, shot.frames.height)
-        unsupported.require_parallax(
-            motion, frames=len(shot.frames), long_side=longer
-        )  # a reason that another path would not change
-        raise UnsupportedShot(refused.reason, unsupported.CHECK_CAMERA) from refused
+        camera_motion.require_parallax(motion, frames=len(shot.frames), long_side=longer)
+        raise UnsupportedShot(refused.reason, given_camera.CHECK_CAMERA) from refused
     return placed

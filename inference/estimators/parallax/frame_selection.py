@@ -23,8 +23,8 @@ from ...contract.hints import setting
 from ...media import light
 from ...media.cuts import BRIDGED, FLASH
 from ..base import Frames, Shot
+from .camera_motion import HINT, SHORTEST
 from .tracks import Tracks, follow
-from .unsupported import HINT, SHORTEST
 from .view import Views, of_camera
 
 _LONG_SIDE = 320

@@ -42,9 +42,10 @@ from . import (
 )
 from .camera_path import camera_path, static_tracks, tracks_of, undistorted_tracks
 from .frames import resized
+from .given_camera import fits_badly
 from .shot_data import ShotData
 from .tracks import Tracks
-from .unsupported import doubts, explained, fits_badly, guessed_lens, inconsistent, require_measured, unsure
+from .unsupported import doubts, explained, guessed_lens, inconsistent, require_measured, unsure
 from .view import Views, distorted
 
 _WEIGHTS = {

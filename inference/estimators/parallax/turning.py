@@ -28,6 +28,8 @@ _STARTS = (0.9, 2.0)  # initial focal lengths, in image widths
 _PRIOR = 0.5  # deviation of log f from the start; it matters only without rotation, where f is undetermined
 _ROUNDS, _LINK_ROUNDS = 10, 8
 _SETTLED = 1e-3  # smallest relative gain of a round
+_ZOOMS = 1.03
+_TURNS = 0.5  # degrees
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,16 @@ class Turning:
     frames: NDArray[np.int64]
     xy: NDArray[np.float64]
     missed: NDArray[np.float64]
+
+    @property
+    def zooms(self) -> bool:
+        """Whether the lens zooms."""
+        return self.zoom > _ZOOMS
+
+    def words(self) -> str:
+        """What a lens that zooms and its camera do, as a part of a sentence."""
+        what = "only turns" if self.turn > _TURNS else "stands still"
+        return f"the lens zooms by a factor of {self.zoom:.2f} and the camera {what}"
 
 
 @dataclass(frozen=True)

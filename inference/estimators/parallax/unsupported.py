@@ -1,63 +1,35 @@
-"""Shots that parallax does not support: measured on tracks before anything expensive starts, and on the solve after it.
+"""Solves and depth that are wrong or doubtful: what refuses a shot after its solve, and what warns of it.
 
-First whether the camera moves at all. Then how much of the image a solve explains: a solve that follows a moving object
-instead of the scene has points with small errors, but all on the object, and a wrong camera path. It shows in the cells
-of the image that have tracks but no static points.
+First of all, how much of the image a solve explains: a solve that follows a moving object instead of the scene has
+points with small errors, but all on the object, and a wrong camera path. It shows in the cells of the image that have
+tracks but no static points.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ...common.failures import UnsupportedShot
 from ...contract.hints import setting
 from .calibration import RIGHT
-from .tracks import Tracks, key_frames
+from .camera_motion import HINT, SHORTEST
+from .tracks import Tracks
 from .triangulate import place, static_errors
-from .turning import Turning, fit
+from .turning import Turning
 from .view import Views
 
-CHECK_CAMERA = (
-    "Check that the camera is this clip's, that it begins with the clip's first frame, and its focal length and "
-    f"distortion; or leave it out ({setting('camera')}), so that the camera is solved."
-)
-HINT = "Use Video Depth Anything for this shot, or Quick for a draft."
-SHORTEST = 12
-_SPANS = (20, 16, 12, 9, 7, 5, 4, 3)  # frames over which motion is measured: as many as tracks last
-_STARTS = 8
-_LEAST_PARALLAX = 1.0  # pixels at 640
-_STILL = 1.0  # pixels at 640: points this close to a rotating camera's prediction show no parallax
-_STILL_SHARE = 0.15  # real shots with a moving camera have at most .03
-_STILL_SPREAD = 0.25
-_BELOW_SHARE = 0.4
-_ASIDE, _UNDER = 40.0, 10.0  # pixels at 640: what counts as below a point
-_LEAST_TRACKS = 40
-_LASTING = 0.33  # of the tracks; points that outlast most others are far away or flat, without parallax
 _LEAST_OBSERVATIONS = 60
 _LEAST_BASELINE = 0.03
-_LEAST_SHARP = 0.75  # smallest deviation that counts, in pixels of the plate
 _LEAST_BETTER = 0.3  # of the observations explained better by a solve; real shots with a moving camera have .6 and more
 # median error of a solve, in pixels at 640, or of the plate where that is more, as tracks in a small one are no better;
 # scenes have .4 to 1.3 at 640, a long walk in a crowd 1.8, a cat 2.1 and more
 _MOST_MISSED, _MISSED_OF_PLATE = 2.0, 0.9
-# median error that an input camera may have, in pixels at 640 and as a share of the points' ways, whichever is more: a
-# true camera of a rendered street has .4 and 1 %, a hand-held one that a depth sensor measured 3.7 and 4 %; reversed,
-# of another clip, five frames late, or with a focal length that is off by a quarter it is 7 to 90 %
-_CONTRADICTS, _OF_WAY = 1.0, 0.06
-_DOUBTFUL, _DOUBTFUL_OF_WAY = 0.8, 0.02  # likewise, above which there is a warning
 _BETTER = 2.0, 0.5  # by this factor, and by so many pixels at 640 on top
-_ZOOMS = 1.03
-_FLAT = 4.0  # pixels at 640 from a rotating camera's prediction: the camera moves before something flat
-_TURNS = 0.5  # degrees
 _FOCAL_RANGE = (0.4, 2.5)  # plausible focal lengths of a solve, as shares of the longer side
 _FROM_TAG = 1.25  # factor by which one may be beyond that which the files name
-_GIVEN_RANGE = (0.2, 40.0)  # valid known focal lengths: from the widest rectilinear lens to a telescope
-_CELLS = 8
 _EXPLAINED_CELLS = 8  # along the longer side
 _EXPLAINED_LASTING = 4  # shortest tracks that count, in frames
 _FOLLOWED = 3  # fewest such tracks of a cell that counts
@@ -71,209 +43,6 @@ reflections, most of whose depth is a guess, have .07, an avenue with coarse dep
 other usable clips .23 and more."""
 _LEAST_CONFIDENT = 0.5  # mean confidence, below which there is a warning; a fence before a lawn has .48
 _PART_FRAMES, _PART_SHARE = 2 * SHORTEST, 0.5  # frames and share of a shot, of which a part is worth solving by itself
-
-
-@dataclass(frozen=True)
-class Motion:
-    """Measures of the camera's motion from tracks; medians over several starts, lengths in pixels at 640.
-
-    Attributes
-    ----------
-    parallax : float
-        75th percentile of the points' deviations from the dominant homography. A camera that stands still, rotates or
-        zooms moves all points by a homography.
-    moved : float
-        Motion of points between the compared frames.
-    zoom : float
-        Change of scale.
-    still_share, still_spread : float
-        Share of the points without parallax, and share of the image's cells that have such points.
-    still_below : float
-        Share of the other points with still ones below them. Before a locked camera, objects move behind static ground;
-        to a moving camera, the ground at the bottom of the image moves most.
-    tracks : int
-        Points that last over the compared frames.
-    span : int
-        Distance of the compared frames: smaller for a fast camera, where tracks are shorter.
-    turning : Turning or None
-        The rotating and zooming camera that fits the whole shot best; None where too few tracks link its frames.
-    """
-
-    parallax: float
-    moved: float
-    zoom: float
-    still_share: float
-    still_spread: float
-    still_below: float
-    tracks: int
-    span: int
-    turning: Turning | None
-
-    @property
-    def from_turning(self) -> float:
-        """As `parallax`, but the deviation from a camera that only rotates and zooms, over the whole shot."""
-        return float(np.percentile(self.turning.missed, 75)) if self.turning is not None else np.inf
-
-
-def measure(tracks: Tracks, *, width: int, height: int) -> Motion:
-    """Measure a shot's motion.
-
-    Parameters
-    ----------
-    tracks : Tracks
-    width, height : int
-        Of the frames.
-    """
-    count, scale = len(tracks), 640 / max(width, height)
-    center = np.array([width - 1, height - 1]) / 2 * scale
-    for span in (min(span, count - 1) for span in _SPANS):
-        starts = np.unique(np.linspace(0, count - 1 - span, _STARTS).astype(int))
-        pairs = [tracks.moved(int(start), int(start) + span) for start in starts]
-        lasting = int(np.median([len(before) for before, _ in pairs]))
-        parallax, moved, zoom, share, spread, below = _compared(pairs, scale, center)
-        alive = float(np.median([len(tracks.at(int(start))[0]) for start in starts]))
-        if lasting >= _LEAST_TRACKS and (parallax >= _LEAST_PARALLAX or lasting >= _LASTING * alive):
-            break
-    return Motion(
-        parallax=parallax,
-        moved=moved,
-        zoom=zoom,
-        still_share=share,
-        still_spread=spread,
-        still_below=below,
-        tracks=lasting,
-        span=span,
-        turning=fit(tracks, key_frames(tracks, long_side=max(width, height)), width=width, height=height),
-    )
-
-
-def _compared(
-    pairs: list[tuple[NDArray[np.float32], NDArray[np.float32]]], scale: float, center: NDArray[np.float64]
-) -> tuple[float, ...]:
-    """Medians of `_compare` over several pairs of frames; neutral values where none can be compared."""
-    rows = []
-    for before, after in pairs:
-        enough = len(before) >= _LEAST_TRACKS
-        found = (
-            _compare(before.astype(np.float64) * scale, after.astype(np.float64) * scale, center) if enough else None
-        )
-        rows.append(found or (np.nan,) * 6)
-    table = np.array(rows, float)
-    nothing = bool(np.all(np.isnan(table[:, 0])))
-    middle = (0.0, 0.0, 1.0, 0.0, 0.0, 0.0) if nothing else np.nanmedian(table, axis=0)
-    return tuple(float(v) for v in middle)
-
-
-def _compare(before: NDArray[np.float64], after: NDArray[np.float64], center: NDArray[np.float64]) -> tuple | None:
-    """The first six measures of `Motion` for two frames; None where no homography is found."""
-    homography, _ = cv2.findHomography(before, after, cv2.RANSAC, _STILL, maxIters=2000, confidence=0.999)
-    if homography is None:
-        return None
-    turned, zoom = _nearest_rotation(homography, center)
-    parallax = np.percentile(np.linalg.norm(_residual(homography, before, after), axis=1), 75)
-    still = np.linalg.norm(_residual(turned, before, after), axis=1) < _STILL
-    cells = np.minimum((before / (640 / _CELLS)).astype(int), _CELLS - 1) @ [1, _CELLS]
-    spread = len(set(cells[still])) / len(set(cells))
-    aside = np.abs(before[~still, None, 0] - before[None, still, 0]) < _ASIDE
-    under = before[None, still, 1] - before[~still, None, 1] > _UNDER
-    below = float((aside & under).any(axis=1).mean()) if not still.all() else 0.0
-    moved = np.median(np.linalg.norm(after - before, axis=1))
-    return parallax, moved, zoom, still.mean(), spread, below
-
-
-def _residual(homography: NDArray[np.float64], before: NDArray, after: NDArray) -> NDArray[np.float64]:
-    return after - cv2.perspectiveTransform(before[None], homography)[0]
-
-
-def _nearest_rotation(homography: NDArray[np.float64], center: NDArray[np.float64]) -> tuple[NDArray, float]:
-    """The homography of a rotating and zooming camera that is nearest to `homography`, and its zoom.
-
-    It has the form K2 R K1^-1 (Hartley and Zisserman 8.4.2); focal length and zoom are searched for.
-    """
-    best: tuple[float, NDArray, float] = (np.inf, np.eye(3), 1.0)
-    corners = center + center * np.array([[-1, -1], [1, -1], [-1, 1], [1, 1], [0, 0]])
-    wanted = cv2.perspectiveTransform(corners[None], homography)[0]
-    # the zoom is the change of scale at the image center
-    linear = homography[:2, :2] - np.outer(
-        cv2.perspectiveTransform(center[None, None], homography)[0, 0], homography[2, :2]
-    )
-    depth = float(homography[2] @ [*center, 1])
-    zoom = float(np.sqrt(abs(np.linalg.det(linear))) / max(abs(depth), 1e-9))
-    zooms = np.unique([1.0, *(zoom * np.linspace(0.97, 1.03, 7))])
-    for focal in 640 * np.geomspace(0.4, 6, 28):
-        for ratio in zooms:
-            first = np.array([[focal, 0, center[0]], [0, focal, center[1]], [0, 0, 1]])
-            second = np.array([[focal * ratio, 0, center[0]], [0, focal * ratio, center[1]], [0, 0, 1]])
-            left, _, right = np.linalg.svd(np.linalg.inv(second) @ homography @ first)
-            rotation = left @ right
-            if np.linalg.det(rotation) < 0:
-                rotation = -rotation
-            candidate = second @ rotation @ np.linalg.inv(first)
-            there = cv2.perspectiveTransform(corners[None], candidate)[0]
-            missed = float(np.abs(there - wanted).max())
-            if missed < best[0]:
-                best = (missed, candidate, float(ratio))
-    return best[1], best[2]
-
-
-def require_parallax(motion: Motion, *, frames: int, long_side: int, matted: bool = False) -> None:
-    """Raise `UnsupportedShot` with the measured reason where the camera does not move enough.
-
-    Parameters
-    ----------
-    motion : Motion
-    frames : int
-        Number of frames of the shot.
-    long_side : int
-        Of the frames.
-    matted : bool
-        Whether mattes exclude a part of the frames.
-    """
-    if frames < SHORTEST:
-        raise UnsupportedShot(f"The shot has {frames} frames and parallax needs at least {SHORTEST}.", HINT)
-    if motion.tracks < _LEAST_TRACKS:
-        also = "; or its mattes leave too little of it" if matted else ""
-        raise UnsupportedShot(
-            f"Only {motion.tracks} points can be followed over {motion.span} frames and parallax needs "
-            f"{_LEAST_TRACKS}: the image is too blurred, dark or empty, or changes too much between frames{also}.",
-            HINT,
-        )
-    # over the whole shot a zoom or a rotation adds up, and so does parallax
-    sharp = max(_LEAST_PARALLAX, _LEAST_SHARP * 640 / long_side)
-    for deviates, least in ((motion.parallax, _LEAST_PARALLAX), (motion.from_turning, sharp)):
-        if deviates < least:
-            raise UnsupportedShot(
-                f"The shot has no parallax, {_behavior(motion)}: points deviate by {deviates:.1f} pixels from one "
-                f"common motion, and {least:.1f} are needed.",
-                HINT,
-            )
-    if (
-        motion.still_share >= _STILL_SHARE
-        and motion.still_spread >= _STILL_SPREAD
-        and motion.still_below >= _BELOW_SHARE
-    ):
-        raise UnsupportedShot(
-            f"The shot has no parallax, {_behavior(motion)} and only objects in the scene move: "
-            f"{motion.still_share:.0%} of the points, over {motion.still_spread:.0%} of the image and also below the "
-            "moving objects, have no parallax.",
-            HINT,
-        )
-
-
-def _behavior(motion: Motion) -> str:
-    turning = motion.turning
-    if turning is not None and turning.zoom > _ZOOMS:
-        if motion.from_turning > _FLAT:
-            return "all tracked points are in one plane"
-        return _zooms(turning)
-    if motion.moved < _STILL or motion.still_share >= _STILL_SHARE:
-        return "the camera stands still or only turns" if motion.moved >= _STILL else "the camera stands still"
-    return "the camera turns without moving"
-
-
-def _zooms(turning: Turning) -> str:
-    what = "only turns" if turning.turn > _TURNS else "stands still"
-    return f"the lens zooms by a factor of {turning.zoom:.2f} and the camera {what}"
 
 
 def refuse_poor_fit(views: Views, turning: Turning) -> None:
@@ -303,88 +72,11 @@ def refuse_poor_fit(views: Views, turning: Turning) -> None:
     times, by = _BETTER
     better = float(np.mean(turning.missed > times * missed + by))
     if better < _LEAST_BETTER:
-        how = _zooms(turning) if turning.zoom > _ZOOMS else "the camera turns without moving"
+        how = turning.words() if turning.zooms else "the camera turns without moving"
         raise UnsupportedShot(
             f"The shot has too little parallax, {how}: a moving camera explains only {better:.0%} of the points "
             f"better, and {_LEAST_BETTER:.0%} are needed.",
             HINT,
-        )
-
-
-def misfit(tracks: Tracks, views: Views) -> tuple[float, float]:
-    """How far an input camera is from explaining a shot's tracks.
-
-    Parameters
-    ----------
-    tracks : Tracks
-        Undistorted, at the size of the views.
-    views : Views
-
-    Returns
-    -------
-    missed : float
-        Median distance, in pixels at 640, of the observations of lasting tracks from where the camera sees the static
-        point that fits them best. Points that would be behind a camera are taken for infinitely far: a reversed path
-        has the same epipolar lines, and all points behind it.
-    moved : float
-        Median length of their ways over the image, in the same unit.
-    """
-    every = np.repeat(np.arange(len(tracks)), np.diff(tracks.starts))
-    kept = np.bincount(tracks.ids)[tracks.ids] >= _EXPLAINED_LASTING
-    if not kept.any():
-        return 0.0, 0.0
-    _, ids = np.unique(tracks.ids[kept], return_inverse=True)
-    frames, xy, count = every[kept], tracks.xy[kept].astype(np.float64), int(ids.max()) + 1
-    _, missed = place(ids, frames, xy, views)
-    behind = np.bincount(ids, np.isinf(missed), minlength=count)[ids] > 0
-    rays = np.einsum(
-        "nij,nj->ni", views.to_world[frames], np.column_stack([(xy - views.center) / views.focal, np.ones(len(xy))])
-    )
-    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
-    away = np.stack([np.bincount(ids, rays[:, axis], minlength=count) for axis in range(3)], axis=1)[ids]
-    at = np.einsum("nij,nj->ni", views.world_to_camera[frames, :, :3], away)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        far = np.where(at[:, 2] > 0, np.linalg.norm(views.project(at) - xy, axis=1), np.inf)
-    order = np.lexsort((frames, ids))
-    ends = np.flatnonzero(np.diff(ids[order], append=count))
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    moved = np.linalg.norm(xy[order][ends] - xy[order][starts], axis=1)
-    unit = 640 / max(views.width, views.height)
-    return unit * float(np.median(np.where(behind, far, missed))), unit * float(np.median(moved))
-
-
-def require_fit(tracks: Tracks, views: Views) -> None:
-    """Raise `UnsupportedShot` for an input camera that contradicts the plate; as `misfit`."""
-    missed, moved = misfit(tracks, views)
-    most = max(_CONTRADICTS, _OF_WAY * moved)
-    if missed > most:
-        raise UnsupportedShot(
-            f"The camera does not fit the plate: half of the tracked points are more than {missed:.1f} pixels of "
-            f"640 from where it would see a scene that stands still, and at most {most:.1f} are allowed.",
-            CHECK_CAMERA,
-        )
-
-
-def fits_badly(tracks: Tracks, views: Views) -> tuple[str, ...]:
-    """A warning about an input camera that explains the plate less well than solves do; as `misfit`."""
-    missed, moved = misfit(tracks, views)
-    if missed <= max(_DOUBTFUL, _DOUBTFUL_OF_WAY * moved):
-        return ()
-    return (
-        f"The camera fits the plate badly: half of the tracked points are more than {missed:.1f} pixels of 640 from "
-        "where it would see a scene that stands still. Depth may be wrong; check the camera's lens and frames.",
-    )
-
-
-def check_known_lens(focal: float, *, long_side: int) -> None:
-    """Raise `UnsupportedShot` for an impossible known focal length, in pixels."""
-    share = focal / long_side
-    if not _GIVEN_RANGE[0] <= share <= _GIVEN_RANGE[1]:
-        raise UnsupportedShot(
-            f"The known focal length is {share:.2f} image widths, and lenses have {_GIVEN_RANGE[0]:.1f} to "
-            f"{_GIVEN_RANGE[1]:.0f}.",
-            f"Check the unit of the {setting('focal_length')} (pixels of the plate, or millimeters with the "
-            f"{setting('sensor_width')}), or leave it out.",
         )
 
 

@@ -8,7 +8,7 @@ import pytest
 from inference.common.failures import UnsupportedShot
 from inference.contract.camera import Pose
 from inference.estimators import parallax
-from inference.estimators.parallax import unsupported, view
+from inference.estimators.parallax import given_camera, view
 from inference.estimators.parallax.camera_path import tracks_of, undistorted_tracks
 
 LENSES = {
@@ -164,7 +164,7 @@ def tracked(scene, make, tmp_path_factory):
 
 def misfit(tracked, camera):
     views = view.of_camera(camera, [pose.frame for pose in camera.poses])
-    return unsupported.misfit(undistorted_tracks(tracked, views), views)
+    return given_camera.misfit(undistorted_tracks(tracked, views), views)
 
 
 def test_the_plates_own_camera_fits(scene, make, tracked):

@@ -8,7 +8,7 @@ import pytest
 
 from inference.common.failures import UnsupportedShot
 from inference.estimators import parallax
-from inference.estimators.parallax import unsupported
+from inference.estimators.parallax import camera_motion, unsupported
 from inference.estimators.parallax.tracks import Tracks, follow
 from inference.estimators.parallax.turning import Turning
 from inference.estimators.parallax.view import Views
@@ -145,8 +145,8 @@ def test_travel_is_no_zoom(make, step):
     poses = np.tile(np.eye(4), (16, 1, 1))
     poses[:, :3, 3] = np.arange(16)[:, None] * step
     tracks = follow([make.look(pose)[0] for pose in poses].__getitem__, 16)
-    motion = unsupported.measure(tracks, width=192, height=144)
-    unsupported.require_parallax(motion, frames=16, long_side=192)
+    motion = camera_motion.measure(tracks, width=192, height=144)
+    camera_motion.require_parallax(motion, frames=16, long_side=192)
     assert motion.from_turning > 5.0
 
 
@@ -158,9 +158,9 @@ def test_motion_is_measured_over_as_many_frames_as_tracks_last(scene):
     short = replace(tracks, ids=(tracks.ids + count * ((frames + tracks.ids) // 6)).astype(np.int32))
     order = np.lexsort((short.ids, frames))
     short = replace(short, ids=short.ids[order], xy=short.xy[order])
-    motion = unsupported.measure(short, width=192, height=144)
+    motion = camera_motion.measure(short, width=192, height=144)
     assert motion.span == 5 and motion.tracks >= 40
-    unsupported.require_parallax(motion, frames=len(short), long_side=192)
+    camera_motion.require_parallax(motion, frames=len(short), long_side=192)
 
 
 def test_a_far_wall_that_outlasts_what_is_near_is_not_all_that_can_be_followed(make):
@@ -180,9 +180,9 @@ def test_a_far_wall_that_outlasts_what_is_near_is_not_all_that_can_be_followed(m
     tracks = Tracks(np.array(starts), np.concatenate(ids), np.concatenate(xy))
     over_all = np.intersect1d(ids[0], ids[-1])
     assert wall[over_all].all() and len(over_all) > 60, "only the wall must last, or this tests nothing"
-    motion = unsupported.measure(tracks, width=192, height=144)
+    motion = camera_motion.measure(tracks, width=192, height=144)
     assert motion.span < count - 1 and motion.parallax > 10
-    unsupported.require_parallax(motion, frames=count, long_side=192)
+    camera_motion.require_parallax(motion, frames=count, long_side=192)
 
 
 @pytest.mark.slow
@@ -199,16 +199,16 @@ def test_traffic_before_a_locked_camera(make, tmp_path, still, ways):
                 if first < last:
                     image[top : top + 26, first:last] = car[:, first - left : last - left]
         images.append(image)
-    motion = unsupported.measure(follow(images.__getitem__, COUNT), width=192, height=144)
+    motion = camera_motion.measure(follow(images.__getitem__, COUNT), width=192, height=144)
     assert motion.parallax > 1.0, "the traffic must fool the first measure, or this tests nothing"
     refused(make.shot(images, tmp_path), "only objects in the scene move")
 
 
 def test_a_moving_camera_is_not_refused(scene, make):
     tracks = follow(scene.images.__getitem__, len(scene.images))
-    motion = unsupported.measure(tracks, width=192, height=144)
+    motion = camera_motion.measure(tracks, width=192, height=144)
     assert motion.parallax > 1.0
-    unsupported.require_parallax(motion, frames=len(tracks), long_side=192)
+    camera_motion.require_parallax(motion, frames=len(tracks), long_side=192)
 
 
 def test_a_short_shot(scene, make, tmp_path):
@@ -237,10 +237,10 @@ def test_the_true_camera_of_a_locked_shot(make, tmp_path, still):
 
 def test_mattes_that_leave_nothing_of_the_images_are_named():
     nothing = follow(lambda index: np.zeros((48, 64, 3), np.uint8), 16, aside=lambda index: np.ones((48, 64), bool))
-    motion = unsupported.measure(nothing, width=64, height=48)
+    motion = camera_motion.measure(nothing, width=64, height=48)
     for matted in (False, True):
         with pytest.raises(UnsupportedShot) as refusal:
-            unsupported.require_parallax(motion, frames=16, long_side=64, matted=matted)
+            camera_motion.require_parallax(motion, frames=16, long_side=64, matted=matted)
         assert ("its mattes leave too little of it" in refusal.value.reason) == matted
 
 
@@ -249,9 +249,9 @@ def test_mattes_that_leave_nothing_of_the_images_are_named():
 def test_real_shots_without_parallax(footage, clip):
     images = frames_of(footage / "clips" / clip, 50)
     height, width = images[0].shape[:2]
-    motion = unsupported.measure(follow(images.__getitem__, len(images)), width=width, height=height)
+    motion = camera_motion.measure(follow(images.__getitem__, len(images)), width=width, height=height)
     with pytest.raises(UnsupportedShot):
-        unsupported.require_parallax(motion, frames=len(images), long_side=max(width, height))
+        camera_motion.require_parallax(motion, frames=len(images), long_side=max(width, height))
 
 
 @pytest.mark.slow
@@ -259,8 +259,8 @@ def test_real_shots_without_parallax(footage, clip):
 def test_real_shots_with_parallax(footage, clip):
     images = frames_of(footage / "clips" / clip, 50)
     height, width = images[0].shape[:2]
-    motion = unsupported.measure(follow(images.__getitem__, len(images)), width=width, height=height)
-    unsupported.require_parallax(motion, frames=len(images), long_side=max(width, height))
+    motion = camera_motion.measure(follow(images.__getitem__, len(images)), width=width, height=height)
+    camera_motion.require_parallax(motion, frames=len(images), long_side=max(width, height))
 
 
 def frames_of(path, count):
