@@ -19,7 +19,7 @@ from ..inference.contract.camera import SENSOR_WIDTH, Camera, Pose
 from ..inference.contract.depth_sequence import Shot
 from . import lookup, nodes, tags
 from .depth import Depth, disparity_image, distances, find_disparity_image, require_own, set_where_new
-from .plate import pixel_aspect, plate_image, plate_size, show_plate
+from .plate import pixel_aspect, plate_image, plate_size, put_plate, show_plate
 from .problems import Problem
 
 SCALE = "Scale"
@@ -428,7 +428,7 @@ def _set_background(data: bpy.types.Camera, image: bpy.types.Image, depth: Depth
     ours = (b for b in data.background_images if b.image and b.image.get(tags.KIND) == "plate")  # here or elsewhere
     shown = next(ours, None) or data.background_images.new()
     shown.source = "IMAGE"
-    shown.image = image
+    put_plate(shown, image)
     shown.frame_method = "FIT"
     shown.alpha = 1.0
     show_plate(shown.image_user, depth)

@@ -22,7 +22,6 @@ from .depth import (
     Depth,
     confidence_image,
     disparity_image,
-    is_painted,
     portable_path,
     read_again,
     require_own,
@@ -30,7 +29,7 @@ from .depth import (
     show_frames,
 )
 from .geometry import Socket, combine, delete, join, named, on_points, paint, sample, split, store, switch
-from .plate import plate_image, show_plate
+from .plate import plate_image, put_plate, show_plate
 from .problems import Problem
 
 Part = Literal["whole", "rest", "subject"]
@@ -279,11 +278,9 @@ def plate_material(depth: Depth, scene: bpy.types.Scene) -> bpy.types.Material:
     for node in nodes.material_tree(material).nodes:
         if node.bl_idname != "ShaderNodeTexImage" or tags.KIND not in node:
             continue
-        if node.image is not None and tags.text(node.image, tags.KIND) != "plate":
-            continue  # the artist's own, such as a clean plate
-        if node.image is None or not is_painted(node.image):
-            node.image = plate
-        show_plate(node.image_user, depth)
+        put_plate(node, plate)
+        if tags.text(node.image, tags.KIND) == "plate":
+            show_plate(node.image_user, depth)
     return material
 
 

@@ -15,7 +15,7 @@ from ..inference.contract.job import Source
 from ..inference.contract.untrusted import is_file, is_folder
 from . import lookup, memory, places, tags
 from . import source as sources
-from .depth import Depth, DepthError, absolute, portable_path, read_again, set_where_new, show_frames
+from .depth import Depth, DepthError, absolute, is_painted, portable_path, read_again, set_where_new, show_frames
 from .problems import Problem
 from .source_files import SourceError, same_sequence
 
@@ -239,6 +239,18 @@ def repoint_plate(depth: Depth, *, moved_from: str = "") -> None:
         return
 
 
+def put_plate(place: bpy.types.ShaderNodeTexImage | bpy.types.CameraBackgroundImage, plate: bpy.types.Image) -> None:
+    """Let a node or a camera's background show the plate, unless it shows what the artist put there: an image of their
+    own, one that was painted on, or the plate's with another file, such as a graded version.
+    """
+    shown = place.image
+    if shown is not None:
+        is_plates = tags.text(shown, tags.KIND) == "plate" and not is_painted(shown)
+        if not is_plates or (_is_there(shown) and _file_of(shown) != _file_of(plate)):
+            return
+    place.image = plate
+
+
 def show_plate(user: bpy.types.ImageUser, depth: Depth) -> None:
     """Let an image user show the plate in step with the depth, clamped at the sequence's ends; see `show_frames`."""
     sequence = depth.sequence
@@ -302,6 +314,10 @@ def _plates(depth: Depth, *, of_job: bool = False) -> list[bpy.types.Image]:
 
 def _is_there(image: bpy.types.Image) -> bool:
     return not places.is_gone(image.filepath, library=image.library)
+
+
+def _file_of(image: bpy.types.Image) -> str:
+    return places.resolved(image.filepath, library=image.library)
 
 
 def _suffix(source: Source) -> str:

@@ -1,6 +1,8 @@
 """The depth mesh: every vertex where the depth says, the plate on it, nothing where there is no depth."""
 
+import shutil
 import subprocess
+from pathlib import Path
 
 import bpy
 import depth_maker
@@ -11,7 +13,7 @@ from bl_ext.dev.fathom.inference.contract.job import Source
 from bl_ext.dev.fathom.scene import camera as cameras
 from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene import mesh as meshes
-from bl_ext.dev.fathom.scene import nodes
+from bl_ext.dev.fathom.scene import nodes, places
 from bl_ext.dev.fathom.scene import plate as plates
 from geometry_tools import attribute, evaluated, image_grid, render, set_up_cycles, unprojected, vertices
 
@@ -437,3 +439,23 @@ def test_a_clean_plate_in_the_material_stays_when_it_is_built_again(tmp_path, em
     texture.image = None
     meshes.build_mesh(depth, shot, eye)
     assert texture.image == plate
+
+
+def test_another_file_that_the_artist_chose_for_the_image_of_the_plate_stays_when_it_is_built_again(
+    tmp_path, empty_file
+):
+    depth, shot, eye, mesh = build(tmp_path, empty_file, frames=range(1, 3))
+    tree = nodes.material_tree(nodes.modifier_input(mesh.modifiers[0], "Material"))
+    texture = next(node for node in tree.nodes if node.bl_idname == "ShaderNodeTexImage")
+    image, (behind,) = texture.image, eye.data.background_images
+    graded = shutil.copytree(tmp_path / "plate", tmp_path / "graded")
+    image.filepath = str(graded / "plate.0001.png")
+    for _ in range(2):
+        cameras.build_camera(depth, shot, scene=empty_file)
+        meshes.build_mesh(depth, shot, eye)
+        assert texture.image == behind.image == image
+        assert Path(image.filepath) == graded / "plate.0001.png"
+    places.ask(graded)
+    shutil.rmtree(graded)
+    meshes.build_mesh(depth, shot, eye)
+    assert Path(bpy.path.abspath(texture.image.filepath)) == tmp_path / "plate" / "plate.0001.png"
