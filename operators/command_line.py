@@ -349,6 +349,8 @@ def _parameter(text: str) -> tuple[str, Any]:
 
 def _build(options: argparse.Namespace) -> None:
     target = Path(options.save).absolute()
+    if is_there(target) and not is_file(target):  # Blender 4.2 would rename a folder
+        raise Problem(f"{target} is no file: name the .blend file to write with --save.")
     with _alone(target):
         _build_file(options, target)
     print(target)

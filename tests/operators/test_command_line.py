@@ -199,6 +199,14 @@ def test_a_pipe_that_is_built_into_is_not_waited_for(tmp_path, capsys):
     assert "theirs.blend is no file" in capsys.readouterr().out and not (tmp_path / "built.blend").exists()
 
 
+def test_a_folder_that_is_named_in_the_place_of_the_file_to_save_stays(tmp_path, capsys):
+    depth, there = depth_maker.make(tmp_path / "made"), tmp_path / "renders"
+    (there / "shot").mkdir(parents=True)
+    assert command_line.main(["build", str(depth), "--save", str(there)]) == exit_codes.FAILED
+    assert f"{there} is no file: name the .blend file to write with --save." in capsys.readouterr().out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["made", "renders"] and (there / "shot").is_dir()
+
+
 def test_build_into_a_file_keeps_where_its_depth_lies(tmp_path):
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "artist.blend"))
     folder = depth_maker.make(tmp_path, camera=filmed)
