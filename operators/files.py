@@ -40,8 +40,11 @@ def _after_load(*_arguments) -> None:
 
 
 @bpy.app.handlers.persistent
-def _after_import(*_arguments) -> None:
+def _after_import(imported, *_arguments) -> None:
     """What was appended brings paths of its file's along."""
+    for item in imported.import_items:
+        if item.id_type == "SCENE" and item.id is not None and item.id.library is None:
+            depth_list.appended(item.id, bpy.path.abspath(item.source_library.filepath))
     places.file_joined()
 
 

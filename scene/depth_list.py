@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain, pairwise
@@ -280,18 +280,25 @@ def relink_chosen() -> None:
 
 
 def rebase(old: str, new: str) -> None:
-    """Keep all lists' folders, the mattes and the camera file where they are when the .blend file goes from one path
-    (empty: not saved) to another.
+    """Keep all lists' folders, and what the settings name to be read, such as mattes, where they are when the .blend
+    file goes from one path (empty: not saved) to another.
 
     Blender does so for the paths that it knows, to which an extension's properties do not belong. What the artist wrote
     as an absolute path stays one.
     """
+    listed = [(item, name) for item in entries() for name in ("folder", "linked", "plate")]
+    scenes = (scene for scene in bpy.data.scenes if scene.library is None and old and new)
+    _rebase([*listed, *(each for scene in scenes for each in places.read_by(scene))], old, new)
+
+
+def appended(scene: bpy.types.Scene, origin: str) -> None:
+    """As `rebase`, for the settings of a scene that was appended from another file; its list goes by what was built."""
+    _rebase(places.read_by(scene), origin, bpy.data.filepath)
+
+
+def _rebase(named: Iterable[tuple[bpy.types.PropertyGroup, str]], old: str, new: str) -> None:
     before, after = str(Path(old).parent), str(Path(new).parent)
-    if before == after:
-        return
-    chosen = (scene.fathom for scene in bpy.data.scenes if scene.library is None and old and new)
-    named = [(item, name) for item in entries() for name in ("folder", "linked", "plate")]
-    for item, name in (*named, *((each, name) for each in chosen for name in ("mattes", "camera_file"))):
+    for item, name in named if before != after else ():
         stored = getattr(item, name)
         if stored.startswith("//") or (stored and not old):
             meant = os.path.normpath(bpy.path.abspath(stored, start=before))

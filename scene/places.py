@@ -116,23 +116,38 @@ def _look_for_appended() -> None:
         file_joined()
 
 
+def read_by(scene: bpy.types.Scene) -> Iterator[tuple[bpy.types.PropertyGroup, str]]:
+    """The settings of a scene that name files or folders to be read, as group and name: mattes, camera file, depth and
+    weights that an estimator takes.
+    """
+    for group in (scene.fathom, scene.fathom.refine, *_estimators(scene)):
+        names = (each.identifier for each in _texts(group) if each.subtype in ("DIR_PATH", "FILE_PATH"))
+        yield from ((group, name) for name in names if name != "output" and isinstance(getattr(group, name), str))
+
+
 def _stored_paths() -> Iterator[str]:
     for scene in bpy.data.scenes:
-        yield from (scene.fathom.output, scene.fathom.mattes, scene.fathom.camera_file)
+        yield scene.fathom.output
         yield from (item.folder for item in scene.fathom.depths)
-        for group in (getattr(scene, name) for name in dir(scene) if name.startswith("fathom_")):
-            yield from _texts(group)
+        yield from (getattr(group, name) for group, name in read_by(scene))
+        for group in _estimators(scene):
+            values = (getattr(group, each.identifier) for each in _texts(group))
+            yield from (value for value in values if isinstance(value, str))
         if scene.sequence_editor is not None:
             for strip in versions.strips_of(scene.sequence_editor, nested=True):
                 yield from (getattr(strip, name, "") for name in ("filepath", "directory"))
     yield from (clip.filepath for clip in bpy.data.movieclips)
 
 
-def _texts(group: Any) -> Iterator[str]:
-    """The texts in a property group, which is something else in some files."""
+def _estimators(scene: bpy.types.Scene) -> Iterator[Any]:
+    """The groups of the estimators' parameters."""
+    yield from (getattr(scene, name) for name in dir(scene) if name.startswith("fathom_"))
+
+
+def _texts(group: Any) -> Iterator[Any]:
+    """The properties of a group, which is something else in some files, that are texts."""
     properties = getattr(getattr(group, "bl_rna", None), "properties", ())
-    values = (getattr(group, each.identifier) for each in properties if each.type == "STRING")
-    yield from (value for value in values if isinstance(value, str))
+    yield from (each for each in properties if each.type == "STRING")
 
 
 def _plain(path: str | Path) -> str:

@@ -6,8 +6,20 @@ from pathlib import Path
 import bpy
 import depth_maker
 import pytest
+from bl_ext.dev.fathom.inference.contract.catalogue import EstimatorFacts, Parameter
+from bl_ext.dev.fathom.panels import parameters
+from bl_ext.dev.fathom.scene import versions
 
 pytestmark = pytest.mark.usefixtures("empty_file")
+
+PARALLAX = EstimatorFacts(
+    name="parallax",
+    label="Parallax",
+    parameters=(
+        Parameter(name="complete_from", default="", depth_sequence=True, description="A folder."),
+        Parameter(name="weights", default="", folder=True, description="A folder."),
+    ),
+)
 
 
 @pytest.fixture
@@ -46,18 +58,56 @@ def test_a_copy_finds_it_too_and_the_open_file_still_does(folder, tmp_path):
     assert stored() != "//depth" and meant() == folder
 
 
-def test_mattes_and_camera_file_stay_those_of_the_shot(folder, tmp_path):
-    chosen = bpy.context.scene.fathom
-    chosen.mattes, chosen.camera_file = "//mattes", "//cam.chan"
+@pytest.fixture
+def estimators():
+    """Parameters of an estimator that takes depth and weights, as the worker lists them."""
+    parameters.register_for([PARALLAX])
+    yield
+    parameters.unregister_all()
+
+
+def is_read(scene) -> dict[str, str]:
+    """What the settings of a scene name to be read, as absolute paths without ``..``."""
+    named = {
+        "mattes": scene.fathom.mattes,
+        "cam.chan": scene.fathom.camera_file,
+        "sky": scene.fathom.refine.sky_mattes,
+        "before/v001": scene.fathom_parallax.complete_from,
+        "trained": scene.fathom_parallax.weights,
+    }
+    assert all(stored.startswith("//") for stored in named.values())
+    return {name: os.path.normpath(bpy.path.abspath(stored)) for name, stored in named.items()}
+
+
+def name_what_is_read(scene) -> None:
+    scene.fathom.mattes, scene.fathom.camera_file, scene.fathom.refine.sky_mattes = "//mattes", "//cam.chan", "//sky"
+    scene.fathom_parallax.complete_from, scene.fathom_parallax.weights = "//before/v001", "//trained"
+
+
+def test_what_the_settings_name_to_be_read_stays_that_of_the_shot(folder, tmp_path, estimators):
+    name_what_is_read(bpy.context.scene)
+    there = {name: str(folder.parent / name) for name in is_read(bpy.context.scene)}
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "elsewhere/deep/copy.blend"), copy=True)
-    assert (chosen.mattes, chosen.camera_file) == ("//mattes", "//cam.chan")
+    assert is_read(bpy.context.scene) == there and bpy.context.scene.fathom.mattes == "//mattes"
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "elsewhere/deep/a.blend"))
     for name in ("copy.blend", "a.blend"):
         bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "elsewhere/deep" / name))
+        assert is_read(bpy.context.scene) == there
         chosen = bpy.context.scene.fathom
-        there = [os.path.normpath(bpy.path.abspath(each)) for each in (chosen.mattes, chosen.camera_file)]
-        assert there == [str(folder.parent / "mattes"), str(folder.parent / "cam.chan")]
-        assert chosen.mattes.startswith("//") and chosen.output.startswith("//")
+        assert (chosen.output, chosen.export.directory) == ("//depth", "//export")
+
+
+@pytest.mark.skipif(not versions.HEARS_IMPORTS, reason="This Blender does not tell that something was appended")
+def test_what_the_settings_of_an_appended_scene_name_to_be_read_stays_that_of_its_shot(folder, tmp_path, estimators):
+    scene = bpy.context.scene
+    scene.name = "Theirs"
+    name_what_is_read(scene)
+    there = {name: str(folder.parent / name) for name in is_read(scene)}
+    bpy.ops.wm.save_mainfile()
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "elsewhere/deep/a.blend"))
+    bpy.ops.wm.append(directory=f"{tmp_path}/shots/street/street.blend/Scene/", filename="Theirs")
+    assert is_read(bpy.data.scenes["Theirs"]) == there
 
 
 def test_a_save_that_fails_changes_nothing(folder, tmp_path):
