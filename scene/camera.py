@@ -345,12 +345,12 @@ def _set_lens(data: bpy.types.Camera, known: Camera, frame_offset: int) -> None:
     data.lens_unit = "MILLIMETERS"
     names = ("lens", "shift_x", "shift_y")
     _forget_action(data)
-    for name, value in zip(names, _lens_at(known, None)):
+    for name, value in zip(names, lens_at(known, None)):
         setattr(data, name, value)
     if any(pose.focal_length is not None or pose.principal_point is not None for pose in known.poses):
         action = bpy.data.actions.new(data.name)
         (data.animation_data or data.animation_data_create()).action = action
-        values = np.array([_lens_at(known, pose) for pose in known.poses])
+        values = np.array([lens_at(known, pose) for pose in known.poses])
         frames = [pose.frame + frame_offset for pose in known.poses]
         for name, column in zip(names, values.T):
             _key(nodes.fcurve(data, name, 0), frames, column)
@@ -361,8 +361,10 @@ def _set_lens(data: bpy.types.Camera, known: Camera, frame_offset: int) -> None:
         data.pop(DISTORTION, None)
 
 
-def _lens_at(known: Camera, pose: Pose | None) -> tuple[float, float, float]:
-    """Blender's focal length and shifts, at a pose's frame or in general."""
+def lens_at(known: Camera, pose: Pose | None) -> tuple[float, float, float]:
+    """Focal length on a sensor 36 mm wide that the image's width is fitted to, and Blender's shifts, at a pose's frame or
+    in general.
+    """
     focal, _, cx, cy = known.intrinsics(pose)
     shift_x = ((known.width - 1) / 2 - cx) / known.width
     shift_y = (cy - (known.height - 1) / 2) / (known.width * known.pixel_aspect)

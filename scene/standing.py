@@ -15,10 +15,10 @@ from typing import NamedTuple
 import bpy
 import numpy as np
 
-from ..inference.contract.camera import Camera
+from ..inference.contract.camera import SENSOR_WIDTH, Camera
 from ..inference.contract.depth_sequence import Shot
 from . import lookup, tags
-from .camera import find_camera, given_focal_length, hang
+from .camera import find_camera, given_focal_length, hang, lens_at
 from .depth import Depth, distances, find_disparity_image
 from .plate import plate_size
 from .problems import Problem
@@ -31,6 +31,7 @@ _TURN = math.radians(0.3)
 _SHIFT = 0.02
 """How far turns, and places as a share of the path's length, may differ."""
 _SAME_LENS = 0.005
+"""How far focal lengths, as a share, and shifts, in widths of the image, may differ."""
 _FEWEST = 2
 """Poses that tell one path from another."""
 _STILL = 1e-6
@@ -167,11 +168,10 @@ def add_camera(clip: bpy.types.MovieClip, scene: bpy.types.Scene) -> bpy.types.O
     scene.collection.objects.link(camera)
     constraint = camera.constraints.new("CAMERA_SOLVER")
     constraint.use_active_clip, constraint.clip = False, clip
-    lens, (width, height) = clip.tracking.camera, clip.size
+    lens = clip.tracking.camera
     data.sensor_fit, data.sensor_width = "HORIZONTAL", lens.sensor_width
     data.lens_unit, data.lens = "MILLIMETERS", lens.focal_length
-    across, up = lens.principal_point_pixels
-    data.shift_x, data.shift_y = (0.5 * width - across) / width, (0.5 * height - up) / width
+    _, data.shift_x, data.shift_y = _lens_of_solve(clip)
     background = data.background_images.new()
     background.source, background.clip, background.frame_method = "MOVIE_CLIP", clip, "FIT"
     background.clip_user.use_render_undistorted = True
@@ -214,7 +214,7 @@ def _following(clip: bpy.types.MovieClip, depth: Depth, scene: bpy.types.Scene) 
     if found is None:
         return None
     lens = found.camera.data
-    if lens.type != "PERSP" or abs(_focal_of(lens, clip.size) * _sensor_of(clip) - 1) > _SAME_LENS:
+    if not _is_lens(lens, clip.size, _lens_of_solve(clip)):
         raise Problem(
             f"The lens of {found.camera.name} is not that of the solve of {clip.name}, {_lens_text(clip)}: set it to "
             "that, or press Setup Tracking Scene again."
@@ -315,9 +315,8 @@ def _given(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> Standing | None:
     with _returning(scene):
         for pose in poses:
             worlds.append(_world_at(camera, pose.frame + depth.frame_offset, scene) @ np.array(VIEW))
-            filmed = (pose.focal_length or known.focal_length) / known.width
-            now = _focal_of(camera.data, (width * known.pixel_aspect, height))
-            is_same_lens = is_same_lens and camera.data.type == "PERSP" and abs(now / filmed - 1) < _SAME_LENS
+            size, filmed = (width * known.pixel_aspect, height), lens_at(known, pose)
+            is_same_lens = is_same_lens and _is_lens(camera.data, size, filmed)
     if len(path) < _FEWEST or _is_still(path):
         is_it = is_same_lens and _turn_alike(path, worlds)
         return Standing(camera, 1.0 / world_scale(camera)) if is_it else None
@@ -349,19 +348,26 @@ def _returning(scene: bpy.types.Scene) -> Iterator[None]:
         scene.frame_set(frame, subframe=subframe)
 
 
-def _focal_of(lens: bpy.types.Camera, size: tuple[float, float]) -> float:
-    """Focal length of a camera in widths of an image that it fills."""
+def _is_lens(lens: bpy.types.Camera, size: tuple[float, float], wanted: tuple[float, float, float]) -> bool:
+    """Whether a camera whose image is of that size has a lens, as `camera.lens_at` describes it."""
     width, height = size
-    fitted = lens.sensor_height if lens.sensor_fit == "VERTICAL" else lens.sensor_width
     is_tall = lens.sensor_fit == "VERTICAL" or (lens.sensor_fit == "AUTO" and height > width)
-    return lens.lens / fitted * (height / width if is_tall else 1.0)
+    fitted = lens.sensor_height if lens.sensor_fit == "VERTICAL" else lens.sensor_width
+    share = height / width if is_tall else 1.0
+    focal, *shifts = wanted
+    is_alike = all(abs(own * share - shift) < _SAME_LENS for own, shift in zip((lens.shift_x, lens.shift_y), shifts))
+    return lens.type == "PERSP" and is_alike and abs(lens.lens / fitted * share * SENSOR_WIDTH / focal - 1) < _SAME_LENS
 
 
-def _sensor_of(clip: bpy.types.MovieClip) -> float:
-    """Width of the solve's image in focal lengths."""
-    return clip.tracking.camera.sensor_width / clip.tracking.camera.focal_length
+def _lens_of_solve(clip: bpy.types.MovieClip) -> tuple[float, float, float]:
+    """The lens of a clip's tracking camera, as `camera.lens_at` describes it."""
+    lens, (width, height) = clip.tracking.camera, clip.size
+    across, up = lens.principal_point_pixels
+    focal = lens.focal_length / lens.sensor_width * SENSOR_WIDTH
+    return focal, (0.5 * width - across) / width, (0.5 * height - up) / width
 
 
 def _lens_text(clip: bpy.types.MovieClip) -> str:
-    lens = clip.tracking.camera
-    return f"{lens.focal_length:.2f} mm on a sensor {lens.sensor_width:.2f} mm wide"
+    lens, (_, *shifts) = clip.tracking.camera, _lens_of_solve(clip)
+    shifted = f" with Shift X {shifts[0]:.3f} and Y {shifts[1]:.3f}" if max(map(abs, shifts)) >= _SAME_LENS else ""
+    return f"{lens.focal_length:.2f} mm on a sensor {lens.sensor_width:.2f} mm wide{shifted}"

@@ -117,7 +117,10 @@ def test_what_does_not_agree_is_said(tmp_path, empty_file):
     camera.data.lens = 50.0
     with pytest.raises(Problem, match=r"The lens of Solved is not that of the solve of plate.1001.png, 36.00 mm"):
         standing.find(depth, shot, empty_file)
-    camera.data.lens = 36.0
+    camera.data.lens, camera.data.shift_y = 36.0, 0.1
+    with pytest.raises(Problem, match=r"The lens of Solved is not that of the solve"):
+        standing.find(depth, shot, empty_file)
+    camera.data.shift_y = 0.0
     clip.frame_start = 11
     with pytest.raises(Problem, match="set the depth's Frame Offset to -990"):
         build.build({"mesh"}, depth, shot, scene=empty_file)
@@ -199,8 +202,31 @@ def test_depth_of_a_given_camera_goes_with_it_and_not_with_another_move(tmp_path
     assert found.size * standing.world_scale(camera) == pytest.approx(3, rel=1e-4), "a unit of the path is three now"
     with pytest.raises(Problem, match="Matchmove moves otherwise than when the depth of frames 1-5 was estimated"):
         standing.find(replace(depth, frame_offset=12), shot, empty_file)
-    camera.data.lens = 50.0
-    with pytest.raises(Problem, match="The lens of Matchmove is another than when the depth of frames 1-5 was"):
+    for name, value in (("lens", 50.0), ("shift_x", 0.05), ("shift_y", -0.05)):
+        before = getattr(camera.data, name)
+        setattr(camera.data, name, value)
+        with pytest.raises(Problem, match="The lens of Matchmove is another than when the depth of frames 1-5 was"):
+            standing.find(depth, shot, empty_file)
+        setattr(camera.data, name, before)
+
+
+@pytest.mark.parametrize("fit", ["AUTO", "HORIZONTAL", "VERTICAL"])
+@pytest.mark.parametrize("size", rest_slow([(24, 16), (16, 24)]))
+def test_a_lens_with_shifts_is_known_again_however_its_sensor_is_fitted(tmp_path, empty_file, fit, size):
+    depth_maker.make(tmp_path, size=size)
+    empty_file.render.resolution_x, empty_file.render.resolution_y = size
+    camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
+    empty_file.collection.objects.link(camera)
+    camera.data.sensor_fit, camera.data.shift_x, camera.data.shift_y = fit, 0.2, -0.1
+    for frame in (1, 5):
+        camera.location.x = 0.1 * frame
+        camera.keyframe_insert("location", frame=frame)
+    given = solved_camera.of_scene_camera(camera, empty_file, source.from_file(tmp_path / "plate")).camera
+    depth = depths.load(depth_maker.make(tmp_path / "depth", size=size, camera=lambda _frames: given))
+    shot = depth.done_shots[0]
+    assert standing.find(depth, shot, empty_file).camera == camera
+    camera.data.shift_x = 0.15
+    with pytest.raises(Problem, match="The lens of Camera is another"):
         standing.find(depth, shot, empty_file)
 
 
