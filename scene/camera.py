@@ -362,8 +362,8 @@ def _set_lens(data: bpy.types.Camera, known: Camera, frame_offset: int) -> None:
 
 
 def lens_at(known: Camera, pose: Pose | None) -> tuple[float, float, float]:
-    """Focal length on a sensor 36 mm wide that the image's width is fitted to, and Blender's shifts, at a pose's frame or
-    in general.
+    """Focal length on a sensor 36 mm wide, fitted to the image's width, and Blender's shifts; at a pose's frame or in
+    general.
     """
     focal, _, cx, cy = known.intrinsics(pose)
     shift_x = ((known.width - 1) / 2 - cx) / known.width
