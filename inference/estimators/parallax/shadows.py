@@ -18,7 +18,7 @@ from .view import Views
 _AWAY = (-12, -8, -5, 5, 8, 12)  # frames that show what is there without the object
 _FEWEST = 2
 _DARKEST, _SAME = 0.2, 1.06  # factors on the static scene's light that a shadow has
-_COLORED = 0.12  # difference of the factors of two colors, of their mean, that a shadow has at most
+_COLORED = 0.2  # difference of the factors of two colors, of their mean, that a shadow has at most: the sky lights it
 _BLUR = 1.5  # pixels
 _BLACK = 16.0  # level below which colors say little
 
@@ -59,12 +59,10 @@ def shadowed(
     ordered = np.sort(np.stack(others), axis=0)  # NaN is last
     count = np.sum(~np.isnan(ordered), axis=0)
     known = count[..., 0] >= _FEWEST
-    middle = np.stack([np.maximum(count - 1, 0) // 2, count // 2 * known[..., None]])
-    usual = np.take_along_axis(ordered, middle, axis=0).mean(
-        axis=0
-    )  # the median: np.nanmedian takes four times as long
+    # without the shadow as it moves on: not the brightest, which may be what hides the static scene there
+    lit = np.take_along_axis(ordered, np.maximum(count - 2, 0)[None], axis=0)[0]
     mine = cv2.GaussianBlur(color(frame).astype(np.float32), (0, 0), _BLUR)
-    factor = (mine + _BLACK) / (usual + _BLACK)
+    factor = (mine + _BLACK) / (lit + _BLACK)
     mean = factor.mean(axis=-1)
     colored = (factor.max(axis=-1) - factor.min(axis=-1)) / mean
     return known & (mean > _DARKEST) & (mean < _SAME) & (colored < _COLORED)

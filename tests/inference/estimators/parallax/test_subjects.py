@@ -191,20 +191,32 @@ def test_far_depth_that_flickers_is_no_object():
     assert not votes.any()
 
 
-def test_a_shadow_is_told_from_the_object_that_casts_it():
+@pytest.mark.parametrize("light", [(0.5, 0.5, 0.5), (0.46, 0.5, 0.55)], ids=["gray", "blue, of the sky"])
+def test_a_shadow_is_told_from_the_object_that_casts_it(light):
     shadow, thing = box(40, 60, 70, 80), box(70, 30, 90, 80)
 
     def color(frame):
         image = filmed(frame)
         if frame == 7:
-            image[shadow] = (0.5 * image[shadow]).astype(np.uint8)
+            image[shadow] = (light * image[shadow]).astype(np.uint8)
             image[thing] = (30, 60, 220)
         return image
 
     wall = np.ones((HEIGHT, WIDTH), np.float32)
     lying = shadows.shadowed(color, 7, wall, sideways())
     found = moving.standing(shadow | thing, lying)
-    assert found[thing].mean() > 0.9 and found[shadow].mean() < 0.1
+    assert found[thing].mean() > 0.9 and found[box(40, 60, 66, 80)].mean() < 0.1
+
+
+def test_what_a_shadow_leaves_that_lies_there_in_most_other_frames_does_not_move():
+    def color(frame):
+        image, left = filmed(frame), 60 - STEP * (frame - 12)
+        if frame not in (12, 17, 20):  # two of the six others that are looked at
+            image[60:80, left : left + 30] //= 2
+        return image
+
+    lying = shadows.shadowed(color, 12, np.ones((HEIGHT, WIDTH), np.float32), sideways(25))
+    assert not moving.standing(box(60, 60, 90, 80), lying).any()
 
 
 def test_objects_that_touch_are_told_apart_by_how_they_move():
