@@ -33,6 +33,7 @@ from ..scene import depth as depth_module
 from ..scene import estimation as estimate_module
 from ..scene import settings as settings_module
 from ..scene.depth import portable_path, require_own
+from ..scene.output import Place
 from ..scene.problems import Problem
 from ..scene.settings import Settings
 from ..scene.source import Plate
@@ -92,9 +93,7 @@ class Estimates(OnPlate, Follows):
         plate = self.find_plate(context)
         settings = self._settings(context.scene, plate)
         root = self.root(context.scene)
-        job, place, taken = output.take(
-            lambda: estimate_module.prepare(plate, settings, root=root, new_version=self.new_version, asked=True)
-        )
+        job, place, taken = output.take(lambda: self._prepare(plate, settings, root))
         self._job = job if place.standing == "new" else None
         self._plate, self._folder, self._scene = plate, place.folder, context.scene.session_uid
         about = None
@@ -111,6 +110,10 @@ class Estimates(OnPlate, Follows):
             about,
             _target(plate, job, place.folder),
         )
+
+    def _prepare(self, plate, settings, root, *, new_version=None) -> tuple[Job, Place]:
+        new_version = self.new_version if new_version is None else new_version
+        return estimate_module.prepare(plate, settings, root=root, new_version=new_version, asked=True)
 
     def _note(self, job: Job, scene) -> None:
         """Have the job found by later sessions should it stay unfinished; it is estimated without a note as well."""
@@ -190,8 +193,16 @@ class FATHOM_OT_preview_frame(Estimates, bpy.types.Operator):
     def _title(self, plate, *, is_begun) -> str:
         return f"Previewing the depth of {plate.name}"
 
+    def _prepare(self, plate, settings, root, *, new_version=None) -> tuple[Job, Place]:
+        """A place of its own beside what another Blender, or another file, has previewed and may delete."""
+        job, place = super()._prepare(plate, settings, root, new_version=new_version)
+        if place.standing != "new" and not preview.is_own(place.folder):
+            job, place = super()._prepare(plate, settings, root, new_version=True)
+        return job, place
+
     def _note(self, job, scene) -> None:
         """No later session need finish a preview."""
+        preview.take(Path(job.output))
 
     def root(self, scene) -> Path:
         return preview.root()

@@ -18,6 +18,7 @@ def _before_save(path: str, *_arguments) -> None:
 def _after_save(path: str, *_arguments) -> None:
     """Where only a copy was written, or saving failed, the open file is still the old one."""
     depth_list.rebase(path, bpy.data.filepath)
+    preview.file_saved()
 
 
 @bpy.app.handlers.persistent

@@ -25,6 +25,8 @@ SIZE = 384
 """Processing resolution of a preview, long side in pixels, where the artist has chosen no smaller one."""
 _made: set[Path] = set()
 """Folders of the previews that were made for the file that is open."""
+_kept: set[Path] = set()
+"""Those of them that a saved file shows."""
 
 
 def root() -> Path:
@@ -64,12 +66,27 @@ def show(scene: bpy.types.Scene, depth: Depth) -> None:
     for other in sorted(depth.folder.parent.iterdir()):
         if other != depth.folder and other.is_dir() and not other.is_symlink():
             _forget(scene, other)
-    _made.add(depth.folder)
+
+
+def take(folder: Path) -> None:
+    """A preview is made for the file that is open, in a folder that nobody else has."""
+    _made.add(folder)
+
+
+def is_own(folder: Path) -> bool:
+    """Whether a preview was made for the file that is open: another may be deleted by whoever made it."""
+    return folder in _made
+
+
+def file_saved() -> None:
+    """What the file shows is shown by what was written as well, whatever becomes of the file that is open."""
+    _kept.update(_made & _shown())
 
 
 def file_opened() -> None:
     """Another file is open: what was made for the last one may be shown by it, or by what it was saved as."""
     _made.clear()
+    _kept.clear()
 
 
 def is_preview(item: bpy.types.PropertyGroup) -> bool:
@@ -85,7 +102,7 @@ def _forget(scene: bpy.types.Scene, folder: Path) -> None:
             depth_list.remove(scene, index)
             scene.fathom.active_depth = keep - 1 if index < keep else keep
     is_listed = any(place_of(item.folder) == folder for item in depth_list.entries())
-    if is_listed or folder not in _made or folder in _shown():
+    if is_listed or folder not in _made - _kept or folder in _shown():
         return
     _made.discard(folder)
     own_files.clear(folder, Names((SIDECAR, LOG, *MAPS)), last=LOG)

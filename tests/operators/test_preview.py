@@ -111,6 +111,35 @@ def test_previews_of_other_files_and_of_other_blenders_stay(scene, worker):
     assert [Path(item.folder).name for item in scene.fathom.depths] == ["v010"]
 
 
+def test_a_preview_that_another_file_or_blender_made_is_not_taken_for_ones_own(scene, worker):
+    """Whoever made it deletes it, or this file would, although the other shows it."""
+    bpy.ops.fathom.preview_frame(count=2)
+    theirs = Path(scene.fathom.depths[0].folder)
+    bpy.ops.fathom.preview_frame(count=2)
+    assert [Path(item.folder) for item in scene.fathom.depths] == [theirs], "the same again is there already"
+    preview.file_opened()
+    bpy.ops.fathom.preview_frame(count=2)
+    own = Path(scene.fathom.depths[0].folder)
+    assert own.name == "v002" and own.parent == theirs.parent
+    scene.frame_current = 16
+    bpy.ops.fathom.preview_frame(count=2)
+    assert (theirs / "depth.json").exists() and not own.exists()
+
+
+@pytest.mark.slow
+def test_what_a_saved_file_shows_of_a_preview_stays_when_the_open_one_shows_it_no_more(scene, worker, tmp_path):
+    bpy.ops.fathom.preview_frame(count=2)
+    folder = Path(scene.fathom.depths[0].folder)
+    bpy.ops.fathom.build_depth_mesh()
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "street.blend"), check_existing=False)
+    bpy.data.batch_remove([*bpy.data.objects, *(image for image in bpy.data.images if "fathom_kind" in image)])
+    scene.frame_current = 16
+    bpy.ops.fathom.preview_frame(count=2)
+    assert (folder / "depth.json").exists()
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "street.blend"))
+    assert depth_module.load(bpy.context.scene.fathom.depths[0].folder).folder == folder
+
+
 def test_a_range_is_estimated_alone(scene, worker):
     chosen = scene.fathom
     chosen.use_range, chosen.range_start, chosen.range_end = True, 12, 14
