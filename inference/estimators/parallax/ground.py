@@ -42,6 +42,9 @@ _RIM = 0.2  # relative difference of inverse depth within which what is seen is 
 _RIM_ROWS, _RIM_LEAST = 4, 3  # rows above what lies below the ground, and how many of them are ground
 _CONFIRMED, _WINDOW = 0.15, 9  # confidence, over so many pixels, from which on other frames confirm it nevertheless
 _SMALLEST = np.ones((3, 3), np.uint8)  # what is no noise
+_RUNS_OVER, _SPREADS = 0.015, 0.05  # of the long side: rim of an object, and how far the ground around it tells its own
+_IS_GROUND = np.log(1.5)  # what the network may have ground beside an object too near or too far
+_ENOUGH = 1e-3  # share of such ground around a pixel, from which on it is known
 
 
 def find(
@@ -223,6 +226,32 @@ def without_mirrored(
     around = cv2.dilate(sure.astype(np.uint8), np.ones((_BESIDE, _BESIDE), np.uint8)) > 0
     mirrored = sure | (around & (measured < np.float32(_CLOSELY) * ground))
     return np.where(mirrored, ground, measured), mirrored
+
+
+def rises(ground: NDArray[np.float32], seen: NDArray[np.float32], objects: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """How much nearer a network sees what moves than the ground around it, at the same place.
+
+    Parameters
+    ----------
+    ground, seen : float32 [H, W]
+        As of `without_mirrored`.
+    objects : bool [H, W]
+        What moves.
+
+    Returns
+    -------
+    float32 [H, W]
+        Difference of the logarithms of inverse depth; infinite where no ground is known.
+    """
+    long_side = max(ground.shape)
+    least = np.float32(max(1e-3 * float(ground.max()), 1e-12))
+    off = np.log(np.maximum(seen, least)) - np.log(np.maximum(ground, least))
+    side = 2 * round(_RUNS_OVER * long_side) + 1
+    beside = cv2.dilate(objects.astype(np.uint8), np.ones((side, side), np.uint8)) == 0
+    used = (beside & (ground > 0) & (np.abs(off) < _IS_GROUND)).astype(np.float32)
+    total, weight = (cv2.GaussianBlur(each, (0, 0), _SPREADS * long_side) for each in (used * off, used))
+    around = total / np.maximum(weight, np.float32(_ENOUGH))
+    return np.where((ground > 0) & (weight > _ENOUGH), off - around, np.float32(np.inf))
 
 
 def _unit(vector: NDArray[np.float64]) -> NDArray[np.float64]:

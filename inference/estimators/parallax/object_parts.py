@@ -4,6 +4,9 @@ The outline of somebody who walks is often found in parts, which change from fra
 black coat, a foot. By itself a head stands on no ground, and each would get a depth of its own. Parts that touch each
 other, or were one region before or after, and go the same way are one object; what passes something else touches it for
 a while, but goes another way, and what stands on ground farther away is behind it.
+
+What moves may lie on the ground: a reflection in a wet road, glare, a shadow, light that is cast on it. A network sees
+none of that nearer than the ground around it. Whole objects are tested, since it sees no step at anybody's feet.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from . import object_depth
 
@@ -24,6 +27,8 @@ _WAY = 12  # in so many frames at its mean speed
 _STEP = np.log(1.25)  # difference of log inverse depth of the ground that two objects stand on
 _BESIDE = 0.5  # share of a part's columns with the other one below, from which on that is what it stands on
 _KNOWN = 4  # frames with both from which on what they do differently keeps what they are parts of apart
+_RISES = np.log(1.06)  # how much nearer than the ground a network sees what stands on it, in its
+_UPPER, _OFTEN = 80, 75  # percentile of pixels, and percentile of frames
 
 
 @dataclass
@@ -52,6 +57,7 @@ def joined(
     count: int,
     *,
     check: Callable[[], None],
+    rises: Callable[[int], NDArray[np.float32]] | None = None,
 ) -> list[NDArray[np.int32]]:
     """Number the objects of each frame, from its parts.
 
@@ -66,11 +72,13 @@ def joined(
         Of the frames.
     check : callable
         Called for each frame; may raise to end the work.
+    rises : callable or None
+        Frame to how much nearer than the ground around it a network sees each pixel [H, W], see `ground.rises`.
 
     Returns
     -------
     list of int32 arrays
-        For each frame, by label, the number of the object from 1; 0 for 0.
+        For each frame, by label, the number of the object from 1; 0 for 0, and for what lies on the ground.
     """
     names: list[NDArray[np.int64]] = []  # for each frame, by label: the part, over all frames
     pairs: dict[tuple[int, int], _Pair] = {}
@@ -100,6 +108,16 @@ def joined(
             linked = {new: old for old, new in following.items()}
             regions = [*came_off.items(), *((new, old) for old, new in went_into.items())]
     whole = np.array(_united(total, pairs), np.int64)
+    if rises is not None:
+        upper: dict[int, list[float]] = {}
+        for frame, own in enumerate(names):
+            check()
+            if len(own) > 1:
+                numbers, risen = whole[own][load(frame)[1]], rises(frame)
+                for number in np.unique(numbers[numbers > 0]):
+                    upper.setdefault(int(number), []).append(_percentile(risen[numbers == number], _UPPER))
+        lies = [number for number, each in upper.items() if _percentile(each, _OFTEN) < _RISES]
+        whole[np.isin(whole, lies)] = 0
     return [_compact(whole[own]) for own in names]
 
 
@@ -159,6 +177,12 @@ def _united(total: int, pairs: dict[tuple[int, int], _Pair]) -> list[int]:
         if one != other and touch and not any({of[part] for part in each} == {one, other} for each in differ):
             of = [one if each == other else each for each in of]
     return of
+
+
+def _percentile(values: ArrayLike, share: float) -> float:
+    return float(
+        np.percentile(np.asarray(values, np.float64), share, method="lower")
+    )  # one of them, as some are infinite
 
 
 def _compact(numbers: NDArray[np.int64]) -> NDArray[np.int32]:

@@ -43,7 +43,7 @@ from . import (
 from .camera_path import camera_path, static_tracks, tracks_of, undistorted_tracks
 from .frames import resized
 from .given_camera import fits_badly
-from .shot_data import ShotData
+from .shot_data import FIT, GROUND, ShotData
 from .tracks import Tracks
 from .unsupported import doubts, explained, guessed_lens, inconsistent, require_measured, unsure
 from .view import Views, distorted
@@ -62,7 +62,8 @@ _CAMERA_SHARE = 0.3  # share of the whole time for tracking and solving
 _MATTE_SHARE = 0.2  # of the whole time for mattes, where the network makes them
 _OUTLINE = 2.0  # pixels of stereo by which a subject's edge may be beside its matte's
 _SETTLE = "Stabilizing over time"
-_FIT, _FOOTINGS, _GROUND, _MATCHED_GROUND = "fit.npz", "footings.npz", "ground.npy", "matched_ground.npy"
+_DISAGREES = "The learned depth has hardly anything in common with what parallax measured, so it is not used."
+_FOOTINGS, _MATCHED_GROUND = "footings.npz", "matched_ground.npy"
 _COMPARED = 24  # pairs of neighboring frames whose depth is compared
 _CONTRADICTS = 0.12  # relative difference of their depth
 _COARSE = 0.1  # relative error of depth with which confidence is halved, where half a pixel makes it
@@ -88,7 +89,6 @@ def estimate(shot: Shot) -> ShotResult:
         scene, passed = begun.scene, _CAMERA_SHARE
         for step in (_MATCH, _FLOW, _COMPLETE, _OUTLINES):
             passed = _pass(shot, scene, step, passed)
-        _join(shot, scene)
         scene, passed, disagrees = _learn(shot, scene, passed)
         footings = _footings(shot, scene)
         measured = _require_measured(shot, scene, footings)
@@ -132,7 +132,7 @@ def phases(shot: Shot) -> tuple[Phase, ...]:
             begun = _begin(shot)
             with frame_threads.opencv_on_one():
                 scene, chosen = begun.scene, begun.chosen(units)
-                if fitted and not (scene.folder / _FIT).exists():
+                if fitted and not (scene.folder / FIT).exists():
                     return []  # learned depth does not fit
                 passed = steps[0].begins
                 for step in steps:
@@ -146,25 +146,20 @@ def phases(shot: Shot) -> tuple[Phase, ...]:
         with frame_threads.opencv_on_one():
             scene = begun.scene
             _pass(begun.shot, scene, _OUTLINES, _OUTLINES.begins)
-            _join(begun.shot, scene)
-            if scene.learned is not None:
-                try:
-                    _fit(shot, scene)
-                except completion.Disagreement:
-                    scene = replace(scene, learned=None)
+            scene, _ = _fitted(begun.shot, scene)
             _require_measured(shot, scene, _footings(shot, scene))
         labels = [
             shot_data.file(scene, name, frame)
             for name in (_OUTLINES.name, shot_data.OBJECTS)
             for frame in range(len(scene.views))
         ]
-        return labels + [path for name in (_GROUND, _FIT, _FOOTINGS) if (path := scene.folder / name).exists()]
+        return labels + [path for name in (GROUND, FIT, _FOOTINGS) if (path := scene.folder / name).exists()]
 
     def settle(units: range) -> list[Path]:
         begun = _begin(shot)
         with frame_threads.opencv_on_one():
             scene = begun.scene
-            if not (scene.folder / _FIT).exists():
+            if not (scene.folder / FIT).exists():
                 scene = replace(scene, learned=None)
             _settle_all(begun.shot, scene, _footings(shot, scene), begun.chosen(units), _SETTLE_BEGINS)
         return []
@@ -356,7 +351,7 @@ def _outlined(scene: ShotData, frame: int, pause: Callable[[], None]) -> NDArray
 
 
 def _join(shot: Shot, scene: ShotData) -> None:
-    """Join the parts that are one object; saved in the scratch folder, at the size of stereo."""
+    """Join the parts that are one object, without what lies on the ground; saved, at the size of stereo."""
     count = len(scene.views)
     files = [shot_data.file(scene, shot_data.OBJECTS, frame) for frame in range(count)]
     if all(file.exists() for file in files):
@@ -373,6 +368,7 @@ def _join(shot: Shot, scene: ShotData) -> None:
             lambda frame: shot_data.load(scene, "flow", frame),
             count,
             check=shot.check,
+            rises=shot_data.rises(scene) if (scene.folder / FIT).exists() else None,
         )
     for frame, file in enumerate(files):
         own = parts(frame)
@@ -397,16 +393,25 @@ def _moves(scene: ShotData, frame: int, pause: Callable[[], None]) -> NDArray[np
 
 def _learn(shot: Shot, scene: ShotData, passed: float) -> tuple[ShotData, float, tuple[str, ...]]:
     """Fit the learned depth and blend it in; without it, and with a warning, where it does not fit."""
+    if scene.learned is not None:
+        passed = _pass(shot, scene, _LEARNED, passed)
+    scene, disagrees = _fitted(shot, scene)
     if scene.learned is None:
-        return scene, passed, ()
-    passed = _pass(shot, scene, _LEARNED, passed)
-    try:
-        _fit(shot, scene)
-    except completion.Disagreement:
-        without = "The learned depth has hardly anything in common with what parallax measured, so it is not used."
-        return replace(scene, learned=None), passed, (without,)
+        return scene, passed, disagrees
     _footings(shot, scene)
     return scene, _pass(shot, scene, _BLEND, passed), ()
+
+
+def _fitted(shot: Shot, scene: ShotData) -> tuple[ShotData, tuple[str, ...]]:
+    """Fit the learned depth, and find the dynamic objects; without it, and with a warning, where it does not fit."""
+    disagrees: tuple[str, ...] = ()
+    if scene.learned is not None:
+        try:
+            _fit(shot, scene)
+        except completion.Disagreement:
+            disagrees = (_DISAGREES,)
+    _join(shot, scene)
+    return replace(scene, learned=None) if disagrees else scene, disagrees
 
 
 def _fit(shot: Shot, scene: ShotData) -> None:
@@ -416,11 +421,11 @@ def _fit(shot: Shot, scene: ShotData) -> None:
     ------
     completion.Disagreement
     """
-    kept = scene.folder / _FIT
+    kept = scene.folder / FIT
     if kept.exists():
         return
     plane = ground.find(scene.views, lambda frame: shot_data.measured(scene, frame)[:2], check=shot.check)
-    save_array(scene.folder / _GROUND, plane)
+    save_array(scene.folder / GROUND, plane)
     found = completion.fit(
         lambda frame: shot_data.measured(scene, frame),
         len(scene.views),
@@ -434,14 +439,14 @@ def _fit(shot: Shot, scene: ShotData) -> None:
 def _blended(scene: ShotData, frame: int, pause: Callable[[], None]) -> NDArray[np.float32]:
     """Inverse depth of a frame, completed by learned depth, and the confidence in what was measured [2, H, W]."""
     inverse_depth, confidence, _ = shot_data.load(scene, "complete", frame)
-    image = scene.images.color(frame)
+    image, objects = scene.images.color(frame), shot_data.labels(scene, frame)
     pause()
-    fitted = completion.load_fit(scene.folder / _FIT).at(frame, shot_data.load(scene, "learned", frame))
-    level = ground.inverse_depth(load_array(scene.folder / _GROUND), scene.views, frame)
+    confidence[shot_data.outlined(scene, frame) & (objects == 0)] = 0  # what moves on the ground hides or mirrors it
+    fitted, level = shot_data.fitted(scene)(frame)
     inverse_depth, mirrored = ground.without_mirrored(inverse_depth, level, fitted[0])
     depths = _saved_footings(scene)[frame] * np.float32(scene.sinks)
     found = completion.blended(
-        inverse_depth, confidence, shot_data.labels(scene, frame), fitted, image, depths=depths, focal=scene.views.focal
+        inverse_depth, confidence, objects, fitted, image, depths=depths, focal=scene.views.focal
     )
     found, _ = ground.without_mirrored(found, level, fitted[0])  # what moves in a mirror image
     return np.stack([np.clip(found, *scene.limits), np.where(mirrored, np.float32(0), confidence)])
@@ -451,7 +456,7 @@ def _footings(shot: Shot, scene: ShotData) -> list[NDArray[np.float32]]:
     """The depth of each frame's dynamic objects, by label; saved in the scratch folder."""
     kept = scene.folder / _FOOTINGS
     if not kept.exists():
-        fit = completion.load_fit(scene.folder / _FIT) if scene.learned is not None else None
+        fitted = shot_data.fitted(scene) if scene.learned is not None else None
         small = partial(resized, views=scene.motion_views)
 
         def seen(frame: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
@@ -464,9 +469,7 @@ def _footings(shot: Shot, scene: ShotData) -> list[NDArray[np.float32]]:
             len(scene.views),
             most=shot_data.NEARER * scene.nearest,
             check=shot.check,
-            learned=None
-            if fit is None
-            else lambda frame: small(fit.at(frame, shot_data.load(scene, "learned", frame))[0]),
+            learned=None if fitted is None else lambda frame: small(fitted(frame)[0][0]),
         )
         save_arrays(kept, depths=np.concatenate(found), counts=np.array([len(each) for each in found]))
     return _saved_footings(scene)
@@ -691,7 +694,7 @@ def _begins(name: str) -> float:
 _MATCH = _Step("match", "Matching neighboring frames", _match)
 _FLOW = _Step("flow", "Following every pixel", _flow)
 _COMPLETE = _Step("complete", "Completing surfaces", _complete)
-_OUTLINES = _Step("outlines", "Outlining dynamic objects", _outlined)
+_OUTLINES = _Step(shot_data.OUTLINES, "Outlining dynamic objects", _outlined)
 _LEARNED = _Step("learned", "Reading learned depth", _learned)
 _BLEND = _Step("blend", "Completing by learned depth", _blended)
 _SETTLE_BEGINS = _begins("settle")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,13 @@ from numpy.typing import NDArray
 
 from ...common.files import load_array, load_arrays, save_arrays
 from ..base import LearnedDepth, Shot
-from . import completion, keeping_pace, moving, pixel_paths, sweep
-from .frames import UndistortedFrames, sizes
+from . import completion, ground, keeping_pace, moving, pixel_paths, sweep
+from .frames import UndistortedFrames, resized, sizes
 from .tracks import Tracks
 from .triangulate import sure_inverse_depths
 from .view import Views
 
-NEIGHBORS, OBJECTS = "neighbors.npz", "objects"
+NEIGHBORS, OUTLINES, OBJECTS, FIT, GROUND = "neighbors.npz", "outlines", "objects", "fit.npz", "ground.npy"
 _BEYOND = 4.0  # times farther and nearer than measured depth: the range of learned depth
 NEARER = 3.0  # times nearer than everything static that a dynamic object may be
 
@@ -133,7 +134,36 @@ def labels(scene: ShotData, frame: int) -> NDArray[np.int32]:
     return load(scene, OBJECTS, frame).astype(np.int32)
 
 
+def outlined(scene: ShotData, frame: int) -> NDArray[np.bool_]:
+    """Where [H, W] a frame was found to move: its dynamic objects, and what lies on the ground."""
+    return resized(load(scene, OUTLINES, frame) > 0, scene.views)
+
+
 def measured(scene: ShotData, frame: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """See `completion.Measured`."""
     inverse_depth, confidence, _ = load(scene, "complete", frame)
-    return inverse_depth, completion.weights(confidence, labels(scene, frame) > 0), load(scene, "learned", frame)
+    return inverse_depth, completion.weights(confidence, outlined(scene, frame)), load(scene, "learned", frame)
+
+
+def fitted(
+    scene: ShotData,
+) -> Callable[[int], tuple[tuple[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]]:
+    """Frame to its learned depth, see `completion.Fit.at`, and to the ground's, see `ground.inverse_depth`."""
+    fit, plane = completion.load_fit(scene.folder / FIT), load_array(scene.folder / GROUND)
+    return lambda frame: (
+        fit.at(frame, load(scene, "learned", frame)),
+        ground.inverse_depth(plane, scene.views, frame),
+    )
+
+
+def rises(scene: ShotData) -> Callable[[int], NDArray[np.float32]]:
+    """Frame to `ground.rises` of what moves, of motion's size; infinite in mattes, which are of what stands."""
+    at = fitted(scene)
+
+    def found(frame: int) -> NDArray[np.float32]:
+        (seen, _), level = at(frame)
+        risen = resized(ground.rises(level, seen, outlined(scene, frame)), scene.motion_views)
+        subject = matte(scene, frame)
+        return risen if subject is None else np.where(subject, np.float32(np.inf), risen)
+
+    return found

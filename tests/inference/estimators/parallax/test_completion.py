@@ -307,6 +307,31 @@ def test_a_subject_that_moves_gets_its_depth_in_the_camera_s_units_and_resumes_t
     assert np.array_equal(np.stack([maps[i] for i in sorted(maps)]), completed.maps())
 
 
+@pytest.mark.slow(seconds=20)
+def test_a_reflection_that_slides_over_the_floor_is_the_floor(scene, make, tmp_path):
+    """It moves, as an object would, but a network, though small subjects sink in its depth, sees the floor alone."""
+    scene, (height, width) = scene.first(14), scene.depth.shape[1:]
+    noise = np.random.default_rng(5).integers(0, 255, (16, 24, 3)).astype(np.uint8)
+    glare = cv2.resize(noise, (48, 32), interpolation=cv2.INTER_CUBIC)
+    images, moves = [], np.zeros(scene.depth.shape, bool)
+    y, x = np.mgrid[:height, :width]
+    for frame, image in enumerate(scene.images):
+        left, top = 86 + 4 * frame + round(6 * np.sin(frame)), 110 + round(3 * np.sin(0.9 * frame))
+        inside = ((x - left - 24) / 24) ** 2 + ((y - top - 16) / 16) ** 2 < 1
+        shown = image.copy()
+        shown[inside] = glare[(y - top)[inside], (x - left)[inside]]
+        images.append(shown)
+        moves[frame] = inside
+    true = np.where(np.isfinite(scene.depth), 1 / scene.depth, 0).astype(np.float32)
+    learned = np.stack([cv2.GaussianBlur(3 * each + 1, (0, 0), 1.5) for each in true])
+    run = make.shot(images, tmp_path, camera=make.camera(scene.poses))
+    parallax.estimate(replace(run.shot, learned=learned, learned_sinks=True))
+    found = [np.load(tmp_path / "outlines" / f"{frame:06d}.npy") > 0 for frame in range(len(images))]
+    assert np.mean(np.stack(found)[moves]) > 0.6, "it is found to move"
+    nearer = run.maps()[moves] / true[moves]
+    assert np.percentile(nearer, 2) > 0.92 and np.percentile(nearer, 98) < 1.08
+
+
 def test_its_scratch_files_are_declared():
     assert INFO.completes and COMPLETE_FROM in {parameter.name for parameter in INFO.parameters}
     assert {"fit.npz", "learned/######.npy", "blend/######.npy"} <= set(INFO.scratch_files)

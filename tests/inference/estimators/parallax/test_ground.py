@@ -247,3 +247,32 @@ def test_a_wet_floor_is_a_floor_to_a_whole_estimate(scene, make, tmp_path, monke
     assert error(completed, true, wet) < 0.08
     assert error(completed, true, ~wet) <= error(alone, true, ~wet)
     assert np.stack([shots[1].confidence[frame] for frame in range(12)])[wet].mean() < 0.1
+
+
+def on_the_floor(room, frame, *, standing):
+    """A patch of the floor that moves, and what a network makes of it: 25 % too near all over, and blurred."""
+    level = ground.inverse_depth(room.plane(), room.views, frame)
+    patch = np.zeros(NOTHING.shape, bool)
+    patch[62:80, 60:85] = True
+    seen = 1.25 * np.where(patch & standing, level[79, 72], room.true[frame])
+    return level, cv2.GaussianBlur(seen.astype(np.float32), (0, 0), 2), patch
+
+
+def test_a_network_sees_what_stands_nearer_than_the_ground_around_it_and_a_reflection_not():
+    room = Room(views=cameras(roll=0.2))
+    for frame in (0, COUNT - 1):
+        level, seen, patch = on_the_floor(room, frame, standing=False)
+        assert np.abs(ground.rises(level, seen, patch)[patch]).max() < 0.03
+        level, seen, patch = on_the_floor(room, frame, standing=True)
+        assert np.percentile(ground.rises(level, seen, patch)[patch], 90) > 0.15
+
+
+def test_nothing_lies_on_ground_that_is_not_known():
+    room = Room()
+    level, seen, patch = on_the_floor(room, 0, standing=False)
+    above = np.roll(patch, -50, axis=0)
+    assert np.isinf(ground.rises(level, seen, above)[above]).all(), "the wall"
+    assert np.isinf(ground.rises(np.zeros_like(level), seen, patch)).all(), "no ground was found"
+    assert np.isinf(ground.rises(level, np.where(patch, seen, 3 * level), patch)[patch]).all(), "things all around"
+    with np.errstate(all="raise"):
+        ground.rises(level, np.full_like(seen, -0.1), patch)

@@ -36,10 +36,10 @@ def film(*actors, count=COUNT):
     return labels, flows
 
 
-def joined(labels, flows, scene=SCENE):
+def joined(labels, flows, scene=SCENE, rises=None):
     """For each frame, the number of the object by label."""
     found = object_parts.joined(
-        lambda frame: (scene, labels[frame]), flows.__getitem__, len(labels), check=lambda: None
+        lambda frame: (scene, labels[frame]), flows.__getitem__, len(labels), check=lambda: None, rises=rises
     )
     assert all(number[0] == 0 and number.max(initial=0) <= len(number) - 1 for number in found)
     return [number[1:].tolist() for number in found]
@@ -111,6 +111,34 @@ def test_a_head_stands_where_its_body_does():
     whole = [number[label] for number, label in zip(numbers, labels, strict=True)]
     found = object_depth.depths(lambda f: (SCENE, whole[f]), flows.__getitem__, COUNT, most=3.0, check=lambda: None)
     np.testing.assert_allclose([values[1] for values in found], GROUND[71, 0], rtol=0.03)
+
+
+def seen_nearer(*regions, by=0.5):
+    """How much nearer than the ground around a network sees each pixel: some regions, by so much."""
+    risen = np.full((HEIGHT, WIDTH), 0.01, np.float32)
+    for region in regions:
+        risen[region] = by
+    return risen
+
+
+def test_what_a_network_sees_no_nearer_than_the_ground_is_no_object():
+    """A reflection that slides over the road, and somebody who walks there."""
+    labels, flows = film(plain(20, 60, 44, 80, 2), plain(90, 30, 104, 80, 1))
+    person = [box(90 + frame, 30, 104 + frame, 80) for frame in range(COUNT)]
+    assert joined(labels, flows, rises=lambda frame: seen_nearer(person[frame])) == [[0, 1]] * COUNT
+    assert joined(labels, flows, rises=lambda frame: seen_nearer(person[frame], by=np.inf)) == [[0, 1]] * COUNT
+
+
+def test_a_person_stands_with_the_feet_that_a_network_sees_no_nearer_than_the_ground():
+    labels, flows = film(walker(20, 20, 70, 3))  # head and shoulders, and what is below
+    upper = [labels[frame] == 1 for frame in range(COUNT)]
+    assert joined(labels, flows, rises=lambda frame: seen_nearer(upper[frame])) == [[1, 1]] * COUNT
+
+
+def test_what_a_network_sees_nearer_only_for_a_while_stands():
+    labels, flows = film(plain(20, 60, 44, 80, 2))
+    risen = [seen_nearer(labels[frame] == 1, by=0.0 if frame % 3 else 0.5) for frame in range(COUNT)]
+    assert joined(labels, flows, rises=risen.__getitem__) == [[1]] * COUNT
 
 
 def test_a_frame_without_objects_has_none():
