@@ -128,6 +128,11 @@ def shown_frames(times: StripTimes, *, first: int, count: int, offset: int = 0) 
 
 def _require_unchanged(strip: Any, scene: bpy.types.Scene) -> None:
     """Raise `SourceError` for what makes a strip show other frames, or other images, than its file has."""
+    for each in versions.with_metas(strip):
+        _require_plain(each, scene)
+
+
+def _require_plain(strip: Any, scene: bpy.types.Scene) -> None:
     name = strip.name
     if strip.use_reverse_frames:
         raise SourceError(f"Strip {name} is reversed; turn off Reverse Frames and estimate the clip forwards.")

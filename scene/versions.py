@@ -70,6 +70,14 @@ def strips_of(editor: bpy.types.SequenceEditor, *, nested: bool = False) -> Any:
     return getattr(editor, f"{name}_all" if nested else name)
 
 
+def with_metas(strip: Any) -> list[Any]:
+    """A strip and the meta strips that it lies in, from the inside: reversed ones, for example, reverse it as well."""
+    found = [strip]
+    while (around := found[-1].parent_meta()) is not None:
+        found.append(around)
+    return found
+
+
 def times_of(strip: Any) -> StripTimes:
     """Where a strip lies."""
     if _NEW_TIMES:

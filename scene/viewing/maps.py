@@ -118,6 +118,7 @@ class Cache:
         self._maps: OrderedDict[Path, _Kept] = OrderedDict()
         self._bytes = 0
         self.problems: dict[Path, str] = {}
+        self._damaged: dict[Path, tuple[int, ...]] = {}
         self.wanted: dict[Path, None] = {}
 
     def of(self, path: Path) -> NDArray[np.float32] | None:
@@ -131,11 +132,18 @@ class Cache:
         return found.values
 
     def check(self) -> bool:
-        """Forget the maps, of those that were given last, whose files are others by now, or gone; whether one was."""
-        given = list(self._maps.items())[-_SHOWN:]
-        changed = [path for path, kept in given if file_facts(path, follow_links=False) != kept.file]
+        """Forget the maps, of those that were given last, whose files are others by now, or gone; whether one was.
+
+        So is what was wrong with a map: somebody may have been copying it.
+        """
+        given = [(path, kept.file) for path, kept in list(self._maps.items())[-_SHOWN:]]
+        wrong = list(self._damaged.items())[-_SHOWN:]
+        changed = [path for path, file in (*given, *wrong) if file_facts(path, follow_links=False) != file]
         for path in changed:
-            self._drop(path)
+            if path in self._maps:
+                self._drop(path)
+            self._damaged.pop(path, None)
+            self.problems.pop(path, None)
         return bool(changed)
 
     def _drop(self, path: Path) -> None:
@@ -156,7 +164,7 @@ class Cache:
         except FileNotFoundError:
             return False  # not estimated yet; whoever draws asks again
         except (OSError, MapError) as error:
-            self.problems[path] = str(error)
+            self.problems[path], self._damaged[path] = str(error), file
             return True
         self._maps[path] = _Kept(values, file)
         self._bytes += values.nbytes
@@ -169,4 +177,5 @@ class Cache:
         self._maps.clear()
         self._bytes = 0
         self.problems.clear()
+        self._damaged.clear()
         self.wanted.clear()

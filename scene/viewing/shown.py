@@ -332,12 +332,15 @@ def offset_of(strip: Any) -> int:
 
 def _shows(strip: Any, plate: str, scene: bpy.types.Scene, now: int | None) -> bool:
     """Whether a strip shows a plate, at a frame where that is one, without other frames or shapes than its file's."""
-    if not is_on(strip, plate, scene) or strip.use_reverse_frames or strip.strobe > 1:
+    if not is_on(strip, plate, scene):
         return False
     times = versions.times_of(strip)
     if now is not None and not max(times.left, times.content_start) <= now < min(times.right, times.content_end):
         return False
-    if len(getattr(strip, "retiming_keys", ())):
+    if any(
+        each.use_reverse_frames or each.strobe > 1 or len(getattr(each, "retiming_keys", ()))
+        for each in versions.with_metas(strip)
+    ):
         return False
     return not any(getattr(strip, name, False) for name in ("undistort", "stabilize2d"))
 

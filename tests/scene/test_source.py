@@ -8,6 +8,7 @@ from bl_ext.dev.fathom.inference.contract.job import Job, validate
 from bl_ext.dev.fathom.scene import source, source_files, versions
 from bl_ext.dev.fathom.scene.source import Plate, SourceError, shown_frames
 from bl_ext.dev.fathom.scene.versions import StripTimes
+from bl_ext.dev.fathom.scene.viewing import shown as viewing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -270,6 +271,27 @@ def test_changed_strips_are_refused_with_a_cure(change, says, strips, empty_file
     change(strips, strip)
     with pytest.raises(SourceError, match=f"shot.*{says}"):
         source.from_strip(strip, empty_file)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (set_on("use_reverse_frames", True), "outer is reversed"),
+        (set_on("strobe", 2.0), "outer strobes"),
+        (speed_effect, "outer is changed in speed by faster"),
+    ],
+)
+def test_a_strip_in_a_meta_strip_that_is_changed_is_declined(change, says, strips, empty_file, tmp_path):
+    files = stills(tmp_path / "plate", range(1, 6))
+    outer = strips.new_meta("outer", 1, 1)
+    strip = image_strip(versions.strips_of(versions.strips_of(outer).new_meta("inner", 1, 1)), files)
+    source.from_strip(strip, empty_file)
+    assert viewing.offset_on(strip, str(files[0]), empty_file) is not None
+    change(strips, outer)
+    with pytest.raises(SourceError, match=says):
+        source.from_strip(strip, empty_file)
+    if change is not speed_effect:
+        assert viewing.offset_on(strip, str(files[0]), empty_file) is None
 
 
 @pytest.mark.parametrize(("flag", "says"), [("undistort", "undistorted"), ("stabilize2d", "stabilized")])

@@ -103,6 +103,17 @@ def test_a_link_is_not_followed(tmp_path):
             maps.read(tmp_path / f"{name}.exr")
 
 
+def test_a_map_that_was_being_copied_is_read_once_it_is_whole(tmp_path):
+    path, cache = write(tmp_path / "map.exr", np.ones((2, 2), np.float32)), maps.Cache()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    assert cache.read(path) and path in cache.problems and not cache.check()
+    path.write_bytes(whole)
+    assert cache.of(path) is None and not cache.wanted, "drawing opens no file"
+    assert cache.check() and cache.of(path) is None and path in cache.wanted
+    assert cache.read(path) and cache.of(path)[0, 0] == 1 and not cache.problems and not cache.check()
+
+
 def test_another_map_of_the_same_name_is_seen(tmp_path):
     path, cache = tmp_path / "map.exr", maps.Cache()
 
