@@ -130,7 +130,8 @@ def plate(setup: Setup) -> Socket:
         for each in (source, node):
             each.parent = _frame(setup)
     for link in nodes.input_of(node, "Image").links:
-        if link.from_node.bl_idname == "CompositorNodeImage":
+        shown = link.from_node.image if link.from_node.bl_idname == "CompositorNodeImage" else None
+        if shown is not None and tags.text(shown, tags.KIND) == "plate":  # and no image of the artist's
             show_plate(link.from_node, setup.depth)
     return nodes.output_of(node, "Image")
 

@@ -118,6 +118,18 @@ def test_plate_is_the_background(depth, empty_file):
     assert empty_file.camera == camera
 
 
+def test_an_image_that_the_artist_put_behind_the_camera_is_not_covered(depth, empty_file):
+    shot = depth.sequence.shots[0]
+    camera = cameras.build_camera(depth, shot, scene=empty_file)
+    (shown,) = camera.data.background_images
+    shown.image = own = bpy.data.images.new("clean plate", *SIZE)
+    cameras.build_camera(depth, shot, scene=empty_file)
+    assert [each.image for each in camera.data.background_images] == [own]
+    camera.data.background_images.clear()
+    cameras.build_camera(depth, shot, scene=empty_file)
+    assert [each.image for each in camera.data.background_images] == [plates.plate_image(depth)]
+
+
 @pytest.mark.parametrize("files", [1, 3])
 def test_the_plate_of_a_single_frame_is_the_background_too(tmp_path, empty_file, files):
     folder = depth_maker.make(tmp_path, plate_size=SIZE, frames=range(3, 3 + files), camera=filmed)

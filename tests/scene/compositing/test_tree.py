@@ -205,6 +205,18 @@ def test_a_clip_that_moved_on_the_timeline_moves_plate_and_depth(depth, tmp_path
     np.testing.assert_allclose(found, compositor.plate(2, (16, 9)), atol=3e-4)
 
 
+def test_an_image_in_the_place_of_the_plate_keeps_its_frames(depth, empty_file):
+    tree = compositor_nodes.scene_tree(empty_file)
+    add_fog(empty_file, depth, depth.done_shots[0])
+    shown = next(node for node in tree.nodes if node.bl_idname == "CompositorNodeImage")
+    shown.image = bpy.data.images.new("graded", 16, 9)
+    shown.image.source = "SEQUENCE"
+    shown.frame_offset, shown.frame_start, shown.frame_duration = 1000, 1, 6
+    add_depth_matte(empty_file, depth, depth.done_shots[0])
+    assert shown.image.name == "graded"
+    assert (shown.frame_offset, shown.frame_start, shown.frame_duration) == (1000, 1, 6)
+
+
 def test_effects_survive_a_saved_file_with_drivers_and_frames(depth, tmp_path):
     scene = bpy.context.scene
     shot = depth.sequence.shots[0]
