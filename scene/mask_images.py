@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import platform
 import re
 import shutil
 import tempfile
@@ -37,7 +38,10 @@ def name_of(frame: int) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class _Owner:
-    """Whose mattes a folder is for: the movie, or the folder of the image sequence; the mask, and the file it is in."""
+    """Whose mattes a folder is for: the movie, or the folder of the image sequence; the mask, and the file it is in.
+
+    A file that is not saved is this Blender's alone.
+    """
 
     plate: FilePath
     mask: str = ""
@@ -50,7 +54,8 @@ def own_folder(parent: Path, mask: bpy.types.Mask, plate: Plate) -> Path:
     Clips of one name share that, and masks of different files have one name as a rule, whose folders would be one.
     Problem where nothing can be written.
     """
-    own = _Owner(plate=plate.source.path, mask=mask.name, blend=bpy.data.filepath)
+    blend = bpy.data.filepath or f"unsaved, {platform.node()} {os.getpid()}"
+    own = _Owner(plate=plate.source.path, mask=mask.name, blend=blend)
     for number in itertools.count(1):
         name = f"mattes {mask.name}" if number == 1 else f"mattes {number} {mask.name}"
         folder = parent / clip_folder(name)

@@ -143,6 +143,15 @@ def test_one_press_makes_mattes_beside_the_depth(empty_file, tmp_path):
     assert empty_file.fathom.mattes == str(folder)
 
 
+def test_two_blenders_whose_files_are_not_saved_have_mattes_of_their_own(empty_file, tmp_path, monkeypatch):
+    mask = bpy.data.masks.new("Mask")
+    assert not bpy.data.filepath
+    folders = [mask_images.own_folder(tmp_path, mask, plate()) for _ in range(2)]
+    monkeypatch.setattr(mask_images.os, "getpid", lambda: 1)
+    folders.append(mask_images.own_folder(tmp_path, mask, plate()))
+    assert [folder.name for folder in folders] == ["mattes Mask", "mattes Mask", "mattes 2 Mask"]
+
+
 def test_clips_of_one_name_have_mattes_of_their_own(empty_file, tmp_path):
     """Every shot's plate may be called so, and the mask of every file."""
     empty_file.fathom.output = str(tmp_path / "depth")
