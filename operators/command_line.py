@@ -8,7 +8,9 @@ import contextlib
 import io
 import json
 import os
+import re
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -17,7 +19,7 @@ from typing import Any
 
 import bpy
 
-from ..inference.contract import exit_codes, hints, lock
+from ..inference.contract import exit_codes, hints, lock, own_files
 from ..inference.contract import export as export_contract
 from ..inference.contract.camera import SENSOR_WIDTH, parse_lens
 from ..inference.contract.camera_files import NUKES_ORDER, ROTATION_ORDERS
@@ -64,6 +66,8 @@ _OPTIONS = {
     "stream",
 }
 """The settings that the verb estimate has options of their own for."""
+_A_DAY = 86400.0
+"""Seconds after which no build of a .blend file goes on."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -395,6 +399,7 @@ def _build_file(options: argparse.Namespace, target: Path) -> None:
         with_plate(depth, Path(options.plate).absolute())  # said before a file is written
     lens, sensor = _lens(options, plate_size(depth)[0])
     focal_length = None if lens is None else lens * SENSOR_WIDTH / sensor
+    _remove_drafts(target.parent)
     draft = target.with_name(f".fathom-{os.getpid()}.blend")
     _save(draft, target)  # paths become relative to that folder; what bears the name itself stays until all is built
     try:
@@ -404,6 +409,15 @@ def _build_file(options: argparse.Namespace, target: Path) -> None:
         _save(target, target)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _remove_drafts(folder: Path) -> None:
+    """Delete what builds that were killed more than a day ago have left in a folder."""
+    for left in folder.glob(".fathom-*.blend"):
+        with contextlib.suppress(OSError):
+            is_draft = re.fullmatch(r"\.fathom-[0-9]+\.blend", left.name) and own_files.is_file(left)
+            if is_draft and time.time() - left.lstat().st_mtime > _A_DAY:
+                left.unlink()
 
 
 def _build_in(scene: bpy.types.Scene, depth: Depth, options: argparse.Namespace, focal_length: float | None) -> None:

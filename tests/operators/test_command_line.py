@@ -207,6 +207,18 @@ def test_a_folder_that_is_named_in_the_place_of_the_file_to_save_stays(tmp_path,
     assert sorted(path.name for path in tmp_path.iterdir()) == ["made", "renders"] and (there / "shot").is_dir()
 
 
+def test_what_builds_that_were_killed_have_left_goes_a_day_later(tmp_path):
+    depth = depth_maker.make(tmp_path / "made", camera=filmed)
+    names = (".fathom-12.blend", ".fathom-13.blend", ".fathom-mine.blend", "theirs.blend")
+    for name in names:
+        (tmp_path / name).write_bytes(b"BLENDER")
+        if name != names[1]:
+            os.utime(tmp_path / name, (0, 0))
+    assert command_line.main(["build", str(depth), "--save", str(tmp_path / "shot.blend")]) == exit_codes.OK
+    left = {path.name for path in tmp_path.iterdir() if path.is_file()}
+    assert left == {*names[1:], "shot.blend"}
+
+
 def test_build_into_a_file_keeps_where_its_depth_lies(tmp_path):
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "artist.blend"))
     folder = depth_maker.make(tmp_path, camera=filmed)
