@@ -70,12 +70,12 @@ def show(scene: bpy.types.Scene, depth: Depth) -> None:
 
 def take(folder: Path) -> None:
     """A preview is made for the file that is open, in a folder that nobody else has."""
-    _made.add(folder)
+    _made.add(Path(os.path.normpath(folder)))
 
 
 def is_own(folder: Path) -> bool:
     """Whether a preview was made for the file that is open: another may be deleted by whoever made it."""
-    return folder in _made
+    return Path(os.path.normpath(folder)) in _made
 
 
 def file_saved() -> None:
