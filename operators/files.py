@@ -44,7 +44,8 @@ def _after_load(*_arguments) -> None:
 def _after_import(imported, *_arguments) -> None:
     """What was appended brings paths of its file's along."""
     for item in imported.import_items:
-        if item.id_type == "SCENE" and item.id is not None and item.id.library is None:
+        is_appended = item.id_type == "SCENE" and item.id is not None and item.id.library is None
+        if is_appended and item.source_library is not None:
             depth_list.appended(item.id, bpy.path.abspath(item.source_library.filepath))
     places.file_joined()
 

@@ -86,18 +86,28 @@ def from_strip(strip: Any, scene: bpy.types.Scene, frames: str = "") -> Plate:
         source, first, count = of_clip(clip)
         offset = clip.frame_offset
     rate = source.fps or _scene_rate(scene)
-    begin, end, start = _shown(strip, first=first, count=count, offset=offset, rate=rate, lengths=lengths)
+    begin, end, start = _shown(
+        strip, first=first, count=count, offset=offset, rate=rate, played=_scene_rate(scene), lengths=lengths
+    )
     plate = only_frames(Plate(source=source, first_frame=begin, last_frame=end, scene_start=start), frames)
     return _complete(plate)
 
 
 def _shown(
-    strip: Any, *, first: int, count: int, offset: int = 0, rate: float, lengths: Collection[int] = ()
+    strip: Any, *, first: int, count: int, offset: int = 0, rate: float, played: float, lengths: Collection[int] = ()
 ) -> tuple[int, int, int]:
-    """As `shown_frames`, or `SourceError`; `lengths` are others than `count` that the strip may have."""
+    """As `shown_frames`, or `SourceError`; `lengths` are others than `count` that the strip may have.
+
+    `rate` and `played` are frames per second of the clip and of the scene.
+    """
     times = versions.times_of(strip)
     length = round(times.content_end - times.content_start) + times.trim_start + times.trim_end
     if length not in {count, *lengths}:
+        if abs(length - count * played / rate) > 1:  # what Adjust Playback Rate makes of it
+            raise SourceError(
+                f"Strip {strip.name} has {length} frames, and its clip {count}: if that was replaced since Blender "
+                "read it, press Strip > Reload Strips and Adjust Length in the Sequencer."
+            )
         raise SourceError(
             f"Strip {strip.name} plays at another speed than its clip; set the scene's frame rate to the clip's "
             f"({rate:g} fps)."
@@ -169,7 +179,8 @@ def _of_image_strip(strip: Any, scene: bpy.types.Scene, frames: str) -> Plate:
         numbers = numbering.frame_numbers(names)
     except NumberingError as error:
         raise SourceError(f"Strip {strip.name} cannot be numbered. {error}") from error
-    begin, end, start = _shown(strip, first=0, count=len(names), rate=_scene_rate(scene))
+    rate = _scene_rate(scene)
+    begin, end, start = _shown(strip, first=0, count=len(names), rate=rate, played=rate)
     if frames:
         first, last = frame_range(frames)
         at = next((i for i in range(begin, end + 1) if numbers[i] == first), None)
@@ -196,7 +207,7 @@ def _of_image_strip(strip: Any, scene: bpy.types.Scene, frames: str) -> Plate:
         width=size[0] or None,  # only the first element's is known
         height=size[1] or None,
         rotation=0,
-        fps=_scene_rate(scene),
+        fps=rate,
         colorspace=strip.colorspace_settings.name,
         ocio_config=ocio_config(),
     )

@@ -352,6 +352,18 @@ def test_a_strip_at_another_rate_than_the_scene_is_refused(strips, empty_file, c
         source.from_strip(versions.strips_of(empty_file.sequence_editor)[0], empty_file)
 
 
+@pytest.mark.parametrize("count", [4, 30])
+def test_a_movie_that_was_replaced_by_one_of_another_length_is_no_strip_of_another_speed(
+    strips, empty_file, clip_file, count
+):
+    strip = strips.new_movie("shot", str(clip_file), 1, 1)
+    empty_file.render.fps = 25
+    source.from_strip(strip, empty_file)
+    movie(clip_file, range(count), rate=25)
+    with pytest.raises(SourceError, match=f"shot has 12 frames, and its clip {count}: .* press Strip > Reload Strips"):
+        source.from_strip(strip, empty_file)
+
+
 def test_a_clip_strip_is_matched_by_name_where_blender_does_not_tell(strips, empty_file, clip_file):
     clip = bpy.data.movieclips.load(str(clip_file))
     strip = strips.new_clip("renamed by the artist", clip, 1, 1)
