@@ -127,7 +127,7 @@ def moved(depth: Depth) -> list[str]:
     image, plate = find_disparity_image(depth), depth_sequence.plate_file(depth.source)
     found = []
     for strip, scene in _strips() if IS_THERE and image is not None else ():
-        offsets = {each.node_group.get(tags.OFFSET) for each in _modifiers(strip) if _is_of(each.node_group, image)}
+        offsets = [each.node_group.get(tags.OFFSET) for each in _modifiers(strip) if _is_of(each.node_group, image)]
         is_elsewhere = shown.offset_on(strip, plate, scene) not in offsets
         if offsets and is_elsewhere and shown.is_on(strip, plate, scene):
             found.append(strip.name)

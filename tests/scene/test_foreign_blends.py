@@ -13,13 +13,15 @@ from bl_ext.dev.fathom.scene import (
     fog_light,
     lookup,
     mesh,
+    missing_files,
     nodes,
     places,
     settings,
     source,
     tags,
+    versions,
 )
-from bl_ext.dev.fathom.scene.compositing import compositor_nodes
+from bl_ext.dev.fathom.scene.compositing import compositor_nodes, strip_effects
 from bl_ext.dev.fathom.scene.depth import DepthError
 
 from tests.marks import rest_slow
@@ -199,6 +201,22 @@ def test_inputs_of_a_modifier_that_are_something_else_are_set_again(built, value
         assert nodes.modifier_input(modifier, "Map Width") == 24 and nodes.modifier_input(modifier, "Disparity").users
         assert tags.text(nodes.modifier_input(modifier, "Material"), tags.KIND).endswith("material")
         assert len(thing.animation_data.drivers) == 3
+
+
+@pytest.mark.parametrize("value", rest_slow([[[1, 2], [3, 4]], [1, 2], {"a": 1}, "text"]))
+def test_marks_of_strips_effects_that_are_something_else_end_in_no_traceback(built, value):
+    if not strip_effects.IS_THERE:
+        pytest.skip("from Blender 5.2 on")
+    scene, files = bpy.context.scene, sorted((built.parent / "plate").iterdir())
+    strip = versions.strips_of(scene.sequence_editor_create()).new_image("plate", str(files[0]), 1, 1)
+    strip.elements.append(files[1].name)
+    depth = depth_list.load(scene)
+    group = strip_effects.add(strip, scene, depth, depth.done_shots[0], "FOG").node_group
+    group[tags.OFFSET] = value
+    assert "shows plate at other frames than its effects" in missing_files.of_file()[0]
+    group[tags.SHOT] = group[tags.VALUES] = value
+    assert len(missing_files.of_file()) <= 1
+    assert strip_effects.add(strip, scene, depth, depth.done_shots[0], "FOG").node_group[tags.OFFSET] == 0
 
 
 @pytest.mark.parametrize("kind", ["plate material", "fog material"])
