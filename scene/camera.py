@@ -428,7 +428,8 @@ def _set_path(camera: bpy.types.Object, known: Camera, frame_offset: int, unit: 
 
 def _set_background(data: bpy.types.Camera, image: bpy.types.Image, depth: Depth) -> None:
     ours = (b for b in data.background_images if b.image and b.image.get(tags.KIND) == "plate")  # here or elsewhere
-    shown = next(ours, None)
+    emptied = (b for b in data.background_images if b.source == "IMAGE" and b.image is None)
+    shown = next(ours, None) or next(emptied, None)
     if shown is None and len(data.background_images):
         return  # the artist has put another in its place
     shown = shown or data.background_images.new()

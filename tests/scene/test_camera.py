@@ -125,6 +125,9 @@ def test_an_image_that_the_artist_put_behind_the_camera_is_not_covered(depth, em
     shown.image = own = bpy.data.images.new("clean plate", *SIZE)
     cameras.build_camera(depth, shot, scene=empty_file)
     assert [each.image for each in camera.data.background_images] == [own]
+    bpy.data.images.remove(own)
+    cameras.build_camera(depth, shot, scene=empty_file)
+    assert [each.image for each in camera.data.background_images] == [plates.plate_image(depth)]
     camera.data.background_images.clear()
     cameras.build_camera(depth, shot, scene=empty_file)
     assert [each.image for each in camera.data.background_images] == [plates.plate_image(depth)]
