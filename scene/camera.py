@@ -429,17 +429,17 @@ def _set_path(camera: bpy.types.Object, known: Camera, frame_offset: int, unit: 
 def _set_background(data: bpy.types.Camera, image: bpy.types.Image, depth: Depth) -> None:
     ours = (b for b in data.background_images if b.image and b.image.get(tags.KIND) == "plate")  # here or elsewhere
     emptied = (b for b in data.background_images if b.source == "IMAGE" and b.image is None)
-    shown = next(ours, None) or next(emptied, None)
-    if shown is None and len(data.background_images):
-        return  # the artist has put another in its place
-    shown = shown or data.background_images.new()
-    shown.source = "IMAGE"
+    shown = next(ours, None)
+    if shown is None:
+        shown = next(emptied, None)
+        if shown is None and len(data.background_images):
+            return  # the artist has put another in its place
+        shown = shown or data.background_images.new()
+        shown.source, shown.frame_method, shown.alpha = "IMAGE", "FIT", 1.0
+        data.show_background_images = True
     put_plate(shown, image)
-    shown.frame_method = "FIT"
-    shown.alpha = 1.0
     show_plate(shown.image_user, depth)
     sequence = depth.sequence
     if sequence.first_frame == sequence.last_frame:
         # a background shows within its user's range alone, which for a single frame lies before any timeline
         set_where_new(shown.image_user, frame_start=sequence.first_frame + depth.frame_offset)
-    data.show_background_images = True

@@ -125,9 +125,15 @@ def test_an_image_that_the_artist_put_behind_the_camera_is_not_covered(depth, em
     shown.image = own = bpy.data.images.new("clean plate", *SIZE)
     cameras.build_camera(depth, shot, scene=empty_file)
     assert [each.image for each in camera.data.background_images] == [own]
+    camera.data.show_background_images, camera.data.background_images[0].alpha = False, 0.5
     bpy.data.images.remove(own)
     cameras.build_camera(depth, shot, scene=empty_file)
     assert [each.image for each in camera.data.background_images] == [plates.plate_image(depth)]
+    (shown,) = camera.data.background_images
+    assert camera.data.show_background_images and shown.alpha == 1
+    camera.data.show_background_images, shown.alpha, shown.source = False, 0.5, "MOVIE_CLIP"
+    cameras.build_camera(depth, shot, scene=empty_file)
+    assert not camera.data.show_background_images and (shown.alpha, shown.source) == (0.5, "MOVIE_CLIP")
     camera.data.background_images.clear()
     cameras.build_camera(depth, shot, scene=empty_file)
     assert [each.image for each in camera.data.background_images] == [plates.plate_image(depth)]
