@@ -114,6 +114,30 @@ def test_an_effect_is_brought_to_where_its_strip_lies_and_that_it_is_elsewhere_i
 
 
 @pytest.mark.skipif(not strip_effects.IS_THERE, reason="from Blender 5.2 on")
+def test_a_strip_that_is_scaled_turned_and_flipped_has_its_effect_on_the_same_pixels(tmp_path, empty_file, clip):
+    depth, strip = clip
+    modifier = strip_effects.add(strip, empty_file, depth, depth.sequence.shots[0], "FOG")
+    for name, value in {"Density": 0.7, "Color": (0.0, 0.0, 1.0, 1.0)}.items():
+        strip_effects.input_of(modifier, name).value = value
+
+    def rendered(scale):
+        compositor.prepare(empty_file, (scale * SIZE[0], scale * SIZE[1]))
+        empty_file.render.use_sequencer, empty_file.render.filepath = True, str(tmp_path / "strip.exr")
+        empty_file.frame_set(12)
+        bpy.ops.render.render(write_still=True)
+        return np.array(OpenEXR.File(str(tmp_path / "strip.exr")).parts[0].channels["RGBA"].pixels)
+
+    before = rendered(1)
+    assert np.ptp(before[..., 2]) > 0.2
+    strip.use_flip_x, strip.transform.rotation = True, np.pi
+    np.testing.assert_allclose(rendered(1), before[::-1], atol=2e-3)
+    strip.use_flip_x, strip.transform.rotation = False, 0.0
+    strip.transform.filter = "NEAREST"
+    strip.transform.scale_x = strip.transform.scale_y = 2.0
+    np.testing.assert_allclose(rendered(2)[::2, ::2], before, atol=2e-3)
+
+
+@pytest.mark.skipif(not strip_effects.IS_THERE, reason="from Blender 5.2 on")
 def test_a_strip_that_does_not_show_its_clip_frame_by_frame_gets_no_effect(tmp_path, empty_file):
     made = footage_maker.movie(tmp_path / "plate.mp4", range(12), size=SIZE, rate=24)
     source = Source(kind="movie", path=str(made), width=SIZE[0], height=SIZE[1], frame_count=12)
