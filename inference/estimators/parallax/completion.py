@@ -161,6 +161,7 @@ def fit(
     if not sinks:
         thinned = {frame: _within_surfaces(*read(frame)) for frame in range(0, count, _THINNED)}
         wide = min(wide, _drift(thinned, line, deviation), key=lambda each: _missed(thinned, each))
+    field = wide  # what holds where nothing near is measured, as on plain ground before the camera
     for level in _LEVELS[1:]:
         field, narrower = _narrowed(lambda frame: read(frame, wide), field, narrower, level)
     return Fit(wide, field, low, step)
