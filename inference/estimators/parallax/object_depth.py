@@ -27,6 +27,7 @@ _BESIDE = 4  # pixels to either side of the feet, where the ground goes on
 _LEDGE = np.log(1.25)  # difference of log inverse depth between below and beside that makes the former an occluder
 _BEHIND = 75  # percentile of the static inverse depth that an object hides which it is in front of
 _CONTACT, _STEP, _UNSEEN_STEP = 0.1, 0.02, 0.06  # standard deviations of log inverse depth: of a contact, of a change
+_GROWS = 2.0  # the same of a change of size, of its amount, where that is between the latter two
 _TOO_FAR = 0.06  # weight of ground or learned depth that is farther than the object, where what is nearer counts 1
 _WEAK = 0.02  # weight of the static depth behind an object, where nothing else is known
 _ROUNDS = 12
@@ -221,7 +222,8 @@ def _solve(chain: _Chain, inherited: float) -> NDArray[np.float64]:
         most < least, np.inf, most
     )  # what hides its feet would be behind what it hides: it is no such thing
     growth = np.array(chain.growth[:-1])
-    steady = 1 / np.where(np.isnan(growth), _UNSEEN_STEP, _STEP) ** 2
+    unsure = np.nan_to_num(_GROWS * np.abs(growth), nan=_UNSEEN_STEP)  # limbs that swing seem to grow
+    steady = 1 / np.clip(unsure, _STEP, _UNSEEN_STEP) ** 2
     growth = np.clip(np.nan_to_num(growth), -0.1, 0.1)
     touches = ~np.isnan(ground)
     value = np.full(len(ground), np.median(ground[touches]) if touches.any() else np.median(least))

@@ -317,6 +317,19 @@ def test_it_comes_nearer_as_it_grows():
     np.testing.assert_allclose(found[-1] / found[0], growth**11, rtol=0.05)
 
 
+def test_a_limb_that_swings_is_no_growth():
+    """In one frame of 20 its flow is that of a tenth more of size, and its feet go on standing where they do."""
+    region, still = box(40, 30, 60, 70), np.zeros((2, HEIGHT, WIDTH, 2), np.float32)
+    y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
+    step = 0.1 * np.stack([x - 50, y - 70], axis=-1)
+    grows = np.stack([step, -step])
+    found = object_depth.depths(
+        lambda frame: (SCENE, region.astype(np.int32)), lambda frame: grows if frame == 9 else still, 20, most=3.0,
+        check=lambda: None,
+    )  # fmt: skip
+    np.testing.assert_allclose([values[1] for values in found], at(69), rtol=0.05)
+
+
 def test_what_is_seen_in_a_few_frames_only_is_no_object():
     regions = [box(40, 30, 60, 70) if 5 <= frame < 8 else np.zeros((HEIGHT, WIDTH), bool) for frame in range(12)]
     assert not stands(regions).any()
