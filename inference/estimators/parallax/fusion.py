@@ -15,6 +15,7 @@ _STEP = 0.3  # of the planes' spacing, added to the tolerance: far depth is not 
 # times nearer, and steps as above at least: what is so much nearer in a source frame is no other opinion, but hides the
 # point
 _HIDES, _HIDING = 3.0, 10.0
+_JITTER = 1.5  # planes, where a depth need not be exact: on weak texture one beside the right one wins
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class SourceDepth:
 
 
 @compiled
-def _hear(mine, theirs, sure, to, shift, back, focal, cx, cy, tolerance, step, total, weight, support, seen):  # type: ignore[no-untyped-def]  # noqa: PLR0917  (compiled)
+def _hear(mine, theirs, sure, to, shift, back, focal, cx, cy, tolerance, step, jitter, total, weight, votes, seen):  # type: ignore[no-untyped-def]  # noqa: PLR0917  (compiled)
     """Accumulate one source frame's depth at every pixel; ``back`` is the inverse rotation."""
     height, width = mine.shape
     for y in range(height):
@@ -57,8 +58,9 @@ def _hear(mine, theirs, sure, to, shift, back, focal, cx, cy, tolerance, step, t
                 seen[y, x] += 1 - min(sure[v, u], 1.0)
                 continue
             seen[y, x] += 1
-            miss = (other - qz) / qz / (tolerance + step * qz)
-            agreement = np.exp(-miss * miss)
+            exact = (other - qz) / qz / (tolerance + step * qz)
+            about = (1 / other - 1 / qz) / (tolerance / qz + jitter)  # in planes: what is nearer is no closer
+            agreement = np.exp(-about * about)
             if agreement < 1e-3:
                 continue
             # the source's depth along its ray through the same point, transformed back
@@ -69,7 +71,8 @@ def _hear(mine, theirs, sure, to, shift, back, focal, cx, cy, tolerance, step, t
             share = agreement * sure[v, u]
             total[y, x] += share / depth
             weight[y, x] += share
-            support[y, x] += agreement
+            votes[0, y, x] += np.exp(-exact * exact)
+            votes[1, y, x] += agreement
 
 
 def fuse(
@@ -80,7 +83,7 @@ def fuse(
     focal: float,
     center: NDArray[np.float64],
     spacing: float = 0.0,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Fuse a frame's depth with that of its source frames.
 
     Parameters
@@ -105,7 +108,7 @@ def fuse(
     """
     total = confidence.astype(np.float64) * inverse_depth + 1e-9 * inverse_depth
     weight = confidence.astype(np.float64) + 1e-9
-    support, seen = np.zeros(weight.shape), np.zeros(weight.shape)
+    votes, seen = np.zeros((2, *weight.shape)), np.zeros(weight.shape)
     for source in sources:
         back = np.ascontiguousarray(np.linalg.inv(source.rotation))
         to = np.ascontiguousarray(source.rotation)
@@ -121,10 +124,11 @@ def fuse(
             float(center[1]),
             _TOLERANCE,
             float(_STEP * spacing),
+            float(_JITTER * spacing),
             total,
             weight,
-            support,
+            votes,
             seen,
         )
-    share = support / np.maximum(seen, 2)
-    return (total / weight).astype(np.float32), share.astype(np.float32)
+    support, about = (votes / np.maximum(seen, 2)).astype(np.float32)
+    return (total / weight).astype(np.float32), support, about

@@ -314,12 +314,13 @@ def _complete(scene: ShotData, frame: int, pause: Callable[[], None]) -> NDArray
         )
     pause()
     own, spacing = sure + np.float32(1e-3), (scene.nearest - scene.farthest) / (sweep.PLANES - 1)
-    fused, support = fusion.fuse(mine, own, sources, focal=views.focal, center=views.center, spacing=spacing)
-    confidence = (support**2 * sure * np.clip(1 - 2 * match, 0, 1)).astype(np.float32)
+    fused, support, about = fusion.fuse(mine, own, sources, focal=views.focal, center=views.center, spacing=spacing)
+    sure *= np.clip(1 - 2 * match, 0, 1)
     pause()
     moves, hides = _moves(scene, frame, pause)
-    confidence[resized(moves, views)] = 0
-    whole, _ = fill.fill(fused, confidence, scene.images.color(frame), least=scene.farthest, most=scene.nearest)
+    sure[resized(moves, views)] = 0
+    confidence = support**2 * sure
+    whole, _ = fill.fill(fused, about**2.5 * sure, scene.images.color(frame), least=scene.farthest, most=scene.nearest)
     whole, sunken = ground.sunken(whole, confidence, load_array(scene.folder / _MATCHED_GROUND), views, frame)
     confidence[sunken] = 0
     if moves.any():  # most frames of a static scene need no look at others for shadows

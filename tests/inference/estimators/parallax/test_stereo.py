@@ -316,7 +316,7 @@ def test_within_what_the_planes_can_tell_nothing_hides_what_is_far():
     sure = np.ones_like(far)
     for theirs, least, most in ((0.02, 0.9, 1.0), (0.5, 0.0, 1.0), (0.9, 0.0, 0.0)):
         source = fusion.SourceDepth(np.full_like(far, theirs), sure, *two.relative(0, 1))
-        _, support = fusion.fuse(far, sure, [source] * 4, focal=two.focal, center=two.center, spacing=0.2)
+        _, support, _ = fusion.fuse(far, sure, [source] * 4, focal=two.focal, center=two.center, spacing=0.2)
         assert least <= np.median(support) <= most and support.max() <= 1
 
 
@@ -325,12 +325,12 @@ def test_agreeing_frames_support_and_average_each_other():
     flat = np.full((48, 64), 0.5, np.float32)
     sure = np.ones_like(flat)
     other = fusion.SourceDepth(flat * np.float32(1.01), sure, *two.relative(0, 1))
-    fused, support = fusion.fuse(flat, sure, [other, other], focal=two.focal, center=two.center)
+    fused, support, _ = fusion.fuse(flat, sure, [other, other], focal=two.focal, center=two.center)
     seen = np.s_[:, 8:]
     assert (support[seen] > 0.8).all()
     np.testing.assert_allclose(fused[seen], 0.5 * 1.0066, rtol=2e-3)
     liar = fusion.SourceDepth(flat * np.float32(1.5), sure, *two.relative(0, 1))
-    fused, support = fusion.fuse(flat, sure, [liar, liar], focal=two.focal, center=two.center)
+    fused, support, _ = fusion.fuse(flat, sure, [liar, liar], focal=two.focal, center=two.center)
     np.testing.assert_allclose(fused, flat, rtol=1e-5)
     assert support.max() < 1e-3
 
@@ -340,10 +340,27 @@ def test_depth_agrees_within_what_the_planes_can_tell():
     far = np.full((48, 64), 0.2, np.float32)
     sure = np.ones_like(far)
     witness = fusion.SourceDepth(far * np.float32(1.1), sure, *two.relative(0, 1))
-    _, strict = fusion.fuse(far, sure, [witness] * 2, focal=two.focal, center=two.center)
-    _, coarse = fusion.fuse(far, sure, [witness] * 2, focal=two.focal, center=two.center, spacing=0.1)
+    _, strict, _ = fusion.fuse(far, sure, [witness] * 2, focal=two.focal, center=two.center)
+    _, coarse, _ = fusion.fuse(far, sure, [witness] * 2, focal=two.focal, center=two.center, spacing=0.1)
     assert strict[:, 8:].max() < 0.01
     assert coarse[:, 8:].min() > 0.6
+
+
+def test_what_is_far_is_about_confirmed_by_a_plane_beside():
+    two, spacing = views(2), 0.02
+    far = np.full((48, 64), 0.06, np.float32)
+    sure = np.ones_like(far)
+    seen = np.s_[:, 8:]
+    found = []
+    for planes in (0.0, 1.0, 4.0):
+        theirs = fusion.SourceDepth(far + np.float32(planes * spacing), sure, *two.relative(0, 1))
+        _, support, about = fusion.fuse(far, sure, [theirs] * 2, focal=two.focal, center=two.center, spacing=spacing)
+        assert about.max() <= 1
+        found.append((float(support[seen].mean()), float(about[seen].mean())))
+    (exact, about_exact), (beside, about_beside), (off, about_off) = found
+    assert exact > 0.99 and about_exact > 0.99
+    assert beside < 0.1 and about_beside > 0.6
+    assert off < 0.01 and about_off < 0.01
 
 
 def test_a_camera_that_goes_forwards_has_neighbors_farther_away():
