@@ -291,7 +291,7 @@ def _look_up(mine, theirs, image, other, rotation, shift, back, focal, cx, cy, b
 
 
 @compiled
-def _settle(values, weights, close, out):  # type: ignore[no-untyped-def]  # (compiled)
+def _settle(values, weights, close, below_share, out):  # type: ignore[no-untyped-def]  # (compiled)
     count, height, width = values.shape
     ordered, counts = np.empty(count, np.float32), np.empty(count, np.float32)  # of one pixel, ascending
     for y in range(height):
@@ -311,7 +311,7 @@ def _settle(values, weights, close, out):  # type: ignore[no-untyped-def]  # (co
             below, middle = 0.0, values[0, y, x]
             for i in range(used):
                 below += counts[i]
-                if below >= 0.5 * total:
+                if below >= below_share * total:
                     middle = ordered[i]
                     break
             upper, lower = 0.0, 0.0
@@ -322,15 +322,17 @@ def _settle(values, weights, close, out):  # type: ignore[no-untyped-def]  # (co
             out[y, x] = upper / lower if lower > 0 else middle
 
 
-def settle(values: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Weighted median over the first axis of [K, H, W], then the mean of the values close to it."""
+def settle(values: NDArray[np.float32], weights: NDArray[np.float32], *, share: float = 0.5) -> NDArray[np.float32]:
+    """Weighted median over the first axis of [K, H, W], or the value with another `share` below it, then the mean
+    of the values close to it.
+    """
     out = np.empty(values.shape[1:], np.float32)
-    _settle(values, weights, _CLOSE, out)
+    _settle(values, weights, _CLOSE, share, out)
     return out
 
 
 def median(values: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
     """Weighted median over the first axis of [K, H, W]."""
     out = np.empty(values.shape[1:], np.float32)
-    _settle(values, weights, 0.0, out)
+    _settle(values, weights, 0.0, 0.5, out)
     return out

@@ -43,6 +43,7 @@ INFO = EstimatorInfo(
             "complete/######.npy",
             "outlines/######.npy",
             "objects/######.npy",
+            "steady/######.npy",
         ),
         *("matte/######.npy", "matte-forwards/######.npy", "matte-state.npz"),
         *("fit.npz", "footings.npz", "ground.npy", "learned/######.npy", "blend/######.npy"),

@@ -38,6 +38,7 @@ from . import (
     sgm,
     shadows,
     shot_data,
+    stabilizing,
     sweep,
 )
 from .camera_path import camera_path, static_tracks, tracks_of, undistorted_tracks
@@ -55,20 +56,18 @@ _WEIGHTS = {
     "outlines": 0.02,
     "learned": 0.04,
     "blend": 0.04,
-    "settle": 0.2,
+    "steady": 0.15,
+    "settle": 0.1,
 }
 """Shares of the time after the camera is known."""
 _CAMERA_SHARE = 0.3  # share of the whole time for tracking and solving
 _MATTE_SHARE = 0.2  # of the whole time for mattes, where the network makes them
 _OUTLINE = 2.0  # pixels of stereo by which a subject's edge may be beside its matte's
-_SETTLE = "Stabilizing over time"
+_SETTLE = "Finishing frames"
 _DISAGREES = "The learned depth has hardly anything in common with what parallax measured, so it is not used."
 _FOOTINGS, _MATCHED_GROUND = "footings.npz", "matched_ground.npy"
 _COMPARED = 24  # pairs of neighboring frames whose depth is compared
 _CONTRADICTS = 0.12  # relative difference of their depth
-_COARSE = 0.1  # relative error of depth with which confidence is halved, where half a pixel makes it
-_LOOKED_UP = 8  # frames to either side in which the points that a frame's static pixels show are looked up
-_BESIDE = 1.0  # pixels beside its own at which what is looked up counts 1/e, where learned depth knows what moves
 _OUTLINED = 12  # frames to either side that share an object's outline
 _FUSED = (1, 3)  # offsets of the frames that a frame is fused with, besides its neighbors
 
@@ -93,7 +92,8 @@ def estimate(shot: Shot) -> ShotResult:
         footings = _footings(shot, scene)
         measured = _require_measured(shot, scene, footings)
         judged = measured if scene.learned is None else _judged(shot, scene, footings)
-        _settle_all(shot, scene, footings, range(len(scene.views)), passed)
+        passed = _pass(shot, scene, _STEADY, passed)
+        _settle_all(shot, scene, range(len(scene.views)), passed)
         everywhere = taking.spread(full, whole)
         _bridge_all(whole, scene, footings, taking, everywhere.resized(scene.views.width, scene.views.height))
     static = undistorted_tracks(static_tracks(shot, begun.found), full)
@@ -155,13 +155,17 @@ def phases(shot: Shot) -> tuple[Phase, ...]:
         ]
         return labels + [path for name in (GROUND, FIT, _FOOTINGS) if (path := scene.folder / name).exists()]
 
+    def steady(units: range) -> list[Path]:
+        begun = _begin(shot)
+        with frame_threads.opencv_on_one():
+            scene, chosen = _as_fitted(begun.scene), begun.chosen(units)
+            _pass(begun.shot, scene, _STEADY, _STEADY.begins, chosen)
+        return [shot_data.file(scene, _STEADY.name, frame) for frame in chosen]
+
     def settle(units: range) -> list[Path]:
         begun = _begin(shot)
         with frame_threads.opencv_on_one():
-            scene = begun.scene
-            if not (scene.folder / FIT).exists():
-                scene = replace(scene, learned=None)
-            _settle_all(begun.shot, scene, _footings(shot, scene), begun.chosen(units), _SETTLE_BEGINS)
+            _settle_all(begun.shot, _as_fitted(begun.scene), begun.chosen(units), _SETTLE_BEGINS)
         return []
 
     first = (_MATCH, _FLOW, _LEARNED) if shot.learned is not None else (_MATCH, _FLOW)
@@ -173,6 +177,7 @@ def phases(shot: Shot) -> tuple[Phase, ...]:
     ]
     if shot.learned is not None:
         found.append(("blend", _BLEND.label, "frame", _BLEND.share, passing(_BLEND, fitted=True)))
+    found.append(("steady", _STEADY.label, "frame", _STEADY.share, steady))
     found.append(("settle", _SETTLE, "frame", 1 - _SETTLE_BEGINS, settle))
     return tuple(
         Phase(name=name, label=label, kind=kind, units=1 if kind == "shot" else frames, work=work, run=run)
@@ -387,7 +392,7 @@ def _moves(scene: ShotData, frame: int, pause: Callable[[], None]) -> NDArray[np
     def matched(other: int) -> NDArray[np.float32]:
         return np.stack([resized(each, views) for each in shot_data.load(scene, "match", other)])
 
-    pace = keeping_pace.keeping_pace(matched, images.color, frame, views, resolved=_half_pixel(scene, frame))
+    pace = keeping_pace.keeping_pace(matched, images.color, frame, views, resolved=shot_data.half_pixel(scene, frame))
     votes, dense, hides = keeping_pace.counted(votes, dense, pace, matched(frame)[0])
     return np.stack([moving.mask(*votes, images.color(frame), dense, matte=matte), hides])
 
@@ -488,17 +493,20 @@ def _learned(scene: ShotData, frame: int, pause: Callable[[], None]) -> NDArray[
     return scene.images.reduced(scene.learned[frame], frame)
 
 
-def _settle_all(
-    shot: Shot, scene: ShotData, footings: list[NDArray[np.float32]], frames: Sequence[int], passed: float
-) -> None:
-    """Stabilize frames over time, upsample them to the working size and write them."""
+def _as_fitted(scene: ShotData) -> ShotData:
+    """The scene without learned depth that did not fit."""
+    return scene if (scene.folder / FIT).exists() else replace(scene, learned=None)
+
+
+def _settle_all(shot: Shot, scene: ShotData, frames: Sequence[int], passed: float) -> None:
+    """Stabilize frames once more, upsample them to the working size and write them."""
     count = len(frames)
     left = [frame for frame in frames if frame not in shot.finished]
     finished = count - len(left)
     ready: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
 
     def settle(frame: int, pause: Callable[[], None]) -> None:
-        ready[frame] = _settled(shot, scene, footings, frame, pause)
+        ready[frame] = _settled(shot, scene, frame, pause)
 
     def done(frame: int) -> None:
         nonlocal finished
@@ -525,28 +533,13 @@ def _bridge_all(
             sources = []
             for other in range(max(0, before - 1), min(len(scene.views), after + 2)):
                 pair = np.stack([scene.views.world_to_camera[other], views.world_to_camera[index]])
-                theirs, support = _placed(scene, footings, other), _support(scene, other)
-                sure = calibration.confidence(support * _resolved(scene, other, theirs), np.ones_like(support))
+                theirs, support = shot_data.placed(scene, footings, other), shot_data.support(scene, other)
+                sure = calibration.confidence(support * shot_data.resolved(scene, other, theirs), np.ones_like(support))
                 move = replace(scene.views, world_to_camera=pair).relative(0, 1)
                 sources.append(fusion.SourceDepth(theirs, sure, *move))
             inverse_depth, confidence = blank_frames.bridge(sources, scene.views.matrix)
             inverse_depth = np.clip(inverse_depth, *scene.limits)
             shot.write(index, *_enlarged(views, index, inverse_depth, confidence, shot.frames[index]))
-
-
-def _placed(scene: ShotData, footings: list[NDArray[np.float32]], frame: int) -> NDArray[np.float32]:
-    """A completed frame's inverse depth: with learned depth, or dynamic objects at a depth smoothed over time."""
-    if scene.learned is not None:
-        return shot_data.load(scene, "blend", frame)[0]
-    inverse_depth, subjects = shot_data.subjects(scene, frame)
-    standing = footings[frame][subjects]
-    return np.where(standing > 0, standing, inverse_depth)
-
-
-def _support(scene: ShotData, frame: int) -> NDArray[np.float32]:
-    """The confidence [H, W] in what was measured; none where it was a mirror image, or moves."""
-    confidence = shot_data.load(scene, "complete" if scene.learned is None else "blend", frame)[1]
-    return np.where(shot_data.labels(scene, frame) > 0, np.float32(0), confidence)
 
 
 def _require_measured(shot: Shot, scene: ShotData, footings: list[NDArray[np.float32]]) -> calibration.Judged:
@@ -564,77 +557,40 @@ def _judged(shot: Shot, scene: ShotData, footings: list[NDArray[np.float32]]) ->
     count, shares, sure = len(scene.views), [], []
     for frame in sorted({int(each) for each in np.linspace(0, max(count - 2, 0), min(count - 1, _COMPARED))}):
         shot.check()
-        mine, still = _placed(scene, footings, frame), shot_data.labels(scene, frame) == 0
+        mine, still = shot_data.placed(scene, footings, frame), shot_data.labels(scene, frame) == 0
         around = [other for other in (frame - 1, frame + 1) if 0 <= other < count]
         seen = np.stack([_static_from(scene, footings, other, frame) for other in around])
-        unresolved = _half_pixel(scene, frame)
+        unresolved = shot_data.half_pixel(scene, frame)
         if (compared := (seen[-1] > 0) & still).any():
             differs = np.abs(seen[-1] - mine) > _CONTRADICTS * mine + unresolved
             shares.append(float(np.mean(differs[compared])))
         agreeing = calibration.agreement(seen, (seen > 0).astype(np.float32), mine)
-        support = _support(scene, frame) * _resolved(scene, frame, mine)
+        support = shot_data.support(scene, frame) * shot_data.resolved(scene, frame, mine)
         sure.append(calibration.confidence(support, agreeing))
     return calibration.judged(shares, sure)
 
 
 def _static_from(scene: ShotData, footings: list[NDArray[np.float32]], other: int, frame: int) -> NDArray[np.float32]:
     """The static part of another frame's depth as a frame sees it; 0 where there is none."""
-    there = np.where(shot_data.labels(scene, other) > 0, np.float32(0), _placed(scene, footings, other))
+    there = np.where(shot_data.labels(scene, other) > 0, np.float32(0), shot_data.placed(scene, footings, other))
     return temporal.projected(there, move=scene.views.relative(other, frame), matrix=scene.views.matrix)
 
 
+def _steadied(scene: ShotData, frame: int, pause: Callable[[], None]) -> NDArray[np.float32]:
+    """Inverse depth stabilized over time, and its confidence [2, H, W]."""
+    return stabilizing.stabilized(scene, _saved_footings(scene), frame, pause=pause)
+
+
 def _settled(
-    shot: Shot, scene: ShotData, footings: list[NDArray[np.float32]], frame: int, pause: Callable[[], None]
+    shot: Shot, scene: ShotData, frame: int, pause: Callable[[], None]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Final inverse depth and confidence at the working size."""
-    views = scene.views
-    inverse_depth, support = _placed(scene, footings, frame), _support(scene, frame)
-    gray, dynamic = scene.images.gray(frame).astype(np.uint8), shot_data.labels(scene, frame) > 0
-    color, values, weights = scene.images.color(frame), [inverse_depth], [np.ones_like(inverse_depth)]
-    for path in shot_data.paths(scene, frame):
-        pause()
-        direct = pixel_paths.direct_path(gray, scene.images.gray(path.frame).astype(np.uint8), path.frame)
-        theirs, move = _placed(scene, footings, path.frame), views.relative(path.frame, frame)
-        for each, counts in ((path.resized(views.width, views.height), 1.0), (direct, ~dynamic)):
-            carried, valid = temporal.carry(theirs, each.there, move=move, matrix=views.matrix)
-            alike = temporal.similarity(color, scene.images.color(path.frame), each.there)
-            values.append(carried)
-            weights.append((each.trust * valid * counts * alike).astype(np.float32))
-    followed = len(values)
-    # without learned depth, what moves and was not found to has no depth that many frames could outvote
-    beside = np.inf if scene.learned is None else _BESIDE
-    # flow follows bars, and what is seen between them goes elsewhere; where a frame's own depth is wrong, it looks up
-    # wrong points, so what other frames show there counts as well
-    for other in range(max(0, frame - _LOOKED_UP), min(len(scene.views), frame + _LOOKED_UP + 1)):
-        if other != frame:
-            pause()
-            images, theirs = (color, scene.images.color(other)), _placed(scene, footings, other)
-            move, still = views.relative(frame, other), shot_data.labels(scene, other) == 0
-            found = [temporal.looked_up(inverse_depth, theirs, images, move=move, matrix=views.matrix, beside=beside)]
-            if scene.learned is None:
-                found.append(temporal.shown(theirs, still, images, move=move, matrix=views.matrix))
-            for carried, alike in found:
-                values.append(carried)
-                weights.append(alike * ~dynamic)
-    every, counting = np.stack(values), np.stack(weights)
-    steady = np.clip(temporal.settle(every, counting), *scene.limits)
+    found = stabilizing.once_more(scene, lambda each: shot_data.load(scene, _STEADY.name, each), frame, pause=pause)
     pause()
-    support = support * _resolved(scene, frame, np.minimum(inverse_depth, steady))
-    confidence = calibration.confidence(support, calibration.agreement(every[1:followed], counting[1:followed], steady))
-    disparity, sure = _enlarged(views, frame, steady, confidence, shot.frames[frame])
+    disparity, sure = _enlarged(scene.views, frame, *found, shot.frames[frame])
     if scene.mattes is not None:
         disparity = _with_outline(scene, frame, np.asarray(scene.mattes[frame], bool), disparity)
     return disparity, sure
-
-
-def _resolved(scene: ShotData, frame: int, inverse_depth: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How well parallax resolves a frame's depth, 0..1: half where half a pixel is `_COARSE` of it."""
-    return inverse_depth**2 / (inverse_depth**2 + np.float32(_half_pixel(scene, frame) / _COARSE) ** 2)
-
-
-def _half_pixel(scene: ShotData, frame: int) -> float:
-    """The inverse depth that half a pixel is in a frame; 0 where it is compared with no other."""
-    return sweep.half_pixel(scene.views, frame, scene.neighbors[frame]) if scene.neighbors[frame] else 0.0
 
 
 def _with_outline(
@@ -698,4 +654,5 @@ _COMPLETE = _Step("complete", "Completing surfaces", _complete)
 _OUTLINES = _Step(shot_data.OUTLINES, "Outlining dynamic objects", _outlined)
 _LEARNED = _Step("learned", "Reading learned depth", _learned)
 _BLEND = _Step("blend", "Completing by learned depth", _blended)
+_STEADY = _Step("steady", "Stabilizing over time", _steadied)
 _SETTLE_BEGINS = _begins("settle")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from .view import Views
 
 NEIGHBORS, OUTLINES, OBJECTS, FIT, GROUND = "neighbors.npz", "outlines", "objects", "fit.npz", "ground.npy"
 _BEYOND = 4.0  # times farther and nearer than measured depth: the range of learned depth
+_COARSE = 0.1  # relative error of depth with which confidence is halved, where half a pixel makes it
 NEARER = 3.0  # times nearer than everything static that a dynamic object may be
 
 
@@ -167,3 +168,28 @@ def rises(scene: ShotData) -> Callable[[int], NDArray[np.float32]]:
         return risen if subject is None else np.where(subject, np.float32(np.inf), risen)
 
     return found
+
+
+def placed(scene: ShotData, footings: Sequence[NDArray[np.float32]], frame: int) -> NDArray[np.float32]:
+    """A completed frame's inverse depth: with learned depth, or dynamic objects at a depth smoothed over time."""
+    if scene.learned is not None:
+        return load(scene, "blend", frame)[0]
+    inverse_depth, numbers = subjects(scene, frame)
+    standing = footings[frame][numbers]
+    return np.where(standing > 0, standing, inverse_depth)
+
+
+def support(scene: ShotData, frame: int) -> NDArray[np.float32]:
+    """The confidence [H, W] in what was measured; none where it was a mirror image, or moves."""
+    confidence = load(scene, "complete" if scene.learned is None else "blend", frame)[1]
+    return np.where(labels(scene, frame) > 0, np.float32(0), confidence)
+
+
+def resolved(scene: ShotData, frame: int, inverse_depth: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How well parallax resolves a frame's depth, 0..1: half where half a pixel is `_COARSE` of it."""
+    return inverse_depth**2 / (inverse_depth**2 + np.float32(half_pixel(scene, frame) / _COARSE) ** 2)
+
+
+def half_pixel(scene: ShotData, frame: int) -> float:
+    """The inverse depth that half a pixel is in a frame; 0 where it is compared with no other."""
+    return sweep.half_pixel(scene.views, frame, scene.neighbors[frame]) if scene.neighbors[frame] else 0.0

@@ -111,6 +111,14 @@ def test_settling_ignores_an_outlier():
     assert settled[0, 0] == pytest.approx(1.0, abs=1e-6)
 
 
+def test_a_smaller_share_is_enough_for_what_is_behind():
+    values = np.array([1.0, 1.0, 3.0, 3.0, 3.0], np.float32).reshape(5, 1, 1)
+    weights = np.ones_like(values)
+    assert temporal.settle(values, weights)[0, 0] == pytest.approx(3.0)
+    assert temporal.settle(values, weights, share=0.4)[0, 0] == pytest.approx(1.0)
+    assert temporal.settle(values, weights, share=0.3)[0, 0] == pytest.approx(1.0)
+
+
 THIN = """
 import cv2
 import numpy as np

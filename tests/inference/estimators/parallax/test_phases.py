@@ -40,7 +40,7 @@ def test_phases_in_pieces_make_the_same_bits(scene, make, tmp_path, learned):
     expected = parallax.estimate(replace(whole.shot, learned=depth))
     pieces = make.shot(images, tmp_path / "pieces", camera=camera)
     names = [phase.name for phase in parallax.phases(replace(pieces.shot, learned=depth))]
-    assert names == ["camera", "match", "complete", "objects", *(["blend"] if learned else []), "settle"]
+    assert names == ["camera", "match", "complete", "objects", *(["blend"] if learned else []), "steady", "settle"]
     in_pieces(lambda: replace(pieces.shot, learned=depth, finished=frozenset(pieces.disparity)), names)
     assert sorted(pieces.disparity) == [index for index in range(len(images)) if index != 6]
     result = parallax.estimate(replace(pieces.shot, learned=depth, finished=frozenset(pieces.disparity)))

@@ -8,7 +8,18 @@ import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import map_coordinates
 
-from inference.estimators.parallax import INFO, fill, frames, fusion, pipeline, pixel_paths, sgm, sweep, triangulate
+from inference.estimators.parallax import (
+    INFO,
+    fill,
+    frames,
+    fusion,
+    pipeline,
+    pixel_paths,
+    sgm,
+    shot_data,
+    sweep,
+    triangulate,
+)
 from inference.estimators.parallax.tracks import Tracks
 from inference.estimators.parallax.view import Views, distort, distorted, undistort
 
@@ -232,7 +243,7 @@ def test_depth_that_parallax_hardly_resolves_is_not_sure():
     scene = SimpleNamespace(views=views(), neighbors=((1, 2),))
     step = sweep.half_pixel(scene.views, 0, (1, 2))
     depths = np.array([1e-6, 10 * step, 100 * step], np.float32)
-    np.testing.assert_allclose(pipeline._resolved(scene, 0, depths), [0, 0.5, 1], atol=0.011)
+    np.testing.assert_allclose(shot_data.resolved(scene, 0, depths), [0, 0.5, 1], atol=0.011)
 
 
 def test_tracks_tell_how_far_a_scene_goes_where_points_have_no_parallax():
