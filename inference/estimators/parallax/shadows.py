@@ -1,8 +1,8 @@
 """Shadows of dynamic objects, which move as they do but lie on the static scene.
 
 What the static scene looks like without them is known from other frames, reprojected by its depth. A shadow darkens it:
-by the same factor in every color, whatever its own colors are. An object has other colors. Where the image looks as
-it does in the other frames, nothing moves at all.
+by the same factor in every color, whatever its own colors are, or by less the bluer they are, where the sky lights it.
+An object has other colors. Where the image looks as it does in the other frames, nothing moves at all.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from .view import Views
 _AWAY = (-12, -8, -5, 5, 8, 12)  # frames that show what is there without the object
 _FEWEST = 2
 _DARKEST, _SAME = 0.2, 1.06  # factors on the static scene's light that a shadow has
-_COLORED = 0.2  # difference of the factors of two colors, of their mean, that a shadow has at most: the sky lights it
+_COLORED, _BLUE = 0.12, 0.2  # difference of the factors of two colors, of their mean, at most; where the sky lights it
+_AGREE = 0.03  # difference of the two brightest frames, of their light, where both show the static scene
 _BLUR = 1.5  # pixels
 _BLACK = 16.0  # level below which colors say little
 
@@ -59,10 +60,23 @@ def shadowed(
     ordered = np.sort(np.stack(others), axis=0)  # NaN is last
     count = np.sum(~np.isnan(ordered), axis=0)
     known = count[..., 0] >= _FEWEST
-    # without the shadow as it moves on: not the brightest, which may be what hides the static scene there
-    lit = np.take_along_axis(ordered, np.maximum(count - 2, 0)[None], axis=0)[0]
     mine = cv2.GaussianBlur(color(frame).astype(np.float32), (0, 0), _BLUR)
-    factor = (mine + _BLACK) / (lit + _BLACK)
+    steps = (
+        np.maximum(count - 1, 0) // 2,
+        count // 2 * known[..., None],
+        np.maximum(count - 2, 0),
+        np.maximum(count - 1, 0),
+    )
+    *middle, lit, brightest = (np.take_along_axis(ordered, step[None], axis=0)[0] for step in steps)
+    # the median; and where a shadow lies in most frames as it moves on, those without it, if they are alike
+    alike = np.all(brightest - lit < _AGREE * (lit + _BLACK), axis=-1)
+    return known & (_darker(mine, (middle[0] + middle[1]) / 2) | (alike & _darker(mine, lit)))
+
+
+def _darker(mine: NDArray[np.float32], usual: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Where an image [H, W, 3] is another one as a shadow darkens it."""
+    factor = (mine + _BLACK) / (usual + _BLACK)
     mean = factor.mean(axis=-1)
     colored = (factor.max(axis=-1) - factor.min(axis=-1)) / mean
-    return known & (mean > _DARKEST) & (mean < _SAME) & (colored < _COLORED)
+    bluer = np.all(np.diff(factor, axis=-1) >= 0, axis=-1)
+    return (mean > _DARKEST) & (mean < _SAME) & (colored < np.where(bluer, _BLUE, _COLORED))

@@ -208,6 +208,21 @@ def test_a_shadow_is_told_from_the_object_that_casts_it(light):
     assert found[thing].mean() > 0.9 and found[box(40, 60, 66, 80)].mean() < 0.1
 
 
+@pytest.mark.parametrize("dark", [(0.57, 0.5, 0.45), (0.5, 0.57, 0.45)], ids=["warm", "green"])
+def test_dark_clothes_are_no_shadow(dark):
+    """Before lights they darken what is behind, but not as the sky would light it."""
+    coat = box(40, 30, 70, 80)
+
+    def color(frame):
+        image = filmed(frame)
+        if frame == 7:
+            image[coat] = (dark * image[coat]).astype(np.uint8)
+        return image
+
+    lying = shadows.shadowed(color, 7, np.ones((HEIGHT, WIDTH), np.float32), sideways())
+    assert moving.standing(coat, lying)[coat].mean() > 0.9
+
+
 def test_what_a_shadow_leaves_that_lies_there_in_most_other_frames_does_not_move():
     def color(frame):
         image, left = filmed(frame), 60 - STEP * (frame - 12)
