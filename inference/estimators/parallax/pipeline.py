@@ -326,11 +326,13 @@ def _complete(scene: ShotData, frame: int, pause: Callable[[], None]) -> NDArray
     sure[resized(moves, views)] = 0
     confidence = support**2 * sure
     whole, _ = fill.fill(fused, about**2.5 * sure, scene.images.color(frame), least=scene.farthest, most=scene.nearest)
-    whole, sunken = ground.sunken(whole, confidence, load_array(scene.folder / _MATCHED_GROUND), views, frame)
+    plane = load_array(scene.folder / _MATCHED_GROUND)
+    whole, sunken = ground.sunken(whole, confidence, plane, views, frame)
     confidence[sunken] = 0
     if moves.any():  # most frames of a static scene need no look at others for shadows
         behind = resized(whole, scene.motion_views)
-        shadowed = shadows.shadowed(scene.motion_images.color, frame, behind, scene.motion_views)
+        lies = ground.inverse_depth(plane, scene.motion_views, frame) > 0
+        shadowed = shadows.shadowed(scene.motion_images.color, frame, behind, scene.motion_views, ground=lies)
         moves = moving.standing(moves, shadowed & ~hides)
     return np.stack([whole, confidence, resized(moves, views).astype(np.float32)])
 

@@ -25,7 +25,12 @@ _BLACK = 16.0  # level below which colors say little
 
 
 def shadowed(
-    color: Callable[[int], NDArray[np.uint8]], frame: int, inverse_depth: NDArray[np.float32], views: Views
+    color: Callable[[int], NDArray[np.uint8]],
+    frame: int,
+    inverse_depth: NDArray[np.float32],
+    views: Views,
+    *,
+    ground: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.bool_]:
     """Where a frame shows its static scene, in shadow or not.
 
@@ -38,6 +43,8 @@ def shadowed(
         Of the static scene, completed behind objects.
     views : Views
         At the size of the images.
+    ground : bool [H, W] or None
+        Where ground may be seen, on which the sky lights shadows, and they move on; None: everywhere.
     """
     height, width = inverse_depth.shape
     y, x = np.mgrid[:height, :width].astype(np.float32)
@@ -70,13 +77,14 @@ def shadowed(
     *middle, lit, brightest = (np.take_along_axis(ordered, step[None], axis=0)[0] for step in steps)
     # the median; and where a shadow lies in most frames as it moves on, those without it, if they are alike
     alike = np.all(brightest - lit < _AGREE * (lit + _BLACK), axis=-1)
-    return known & (_darker(mine, (middle[0] + middle[1]) / 2) | (alike & _darker(mine, lit)))
+    here = np.ones_like(known) if ground is None else ground
+    return known & (_darker(mine, (middle[0] + middle[1]) / 2, here) | (alike & here & _darker(mine, lit, here)))
 
 
-def _darker(mine: NDArray[np.float32], usual: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Where an image [H, W, 3] is another one as a shadow darkens it."""
+def _darker(mine: NDArray[np.float32], usual: NDArray[np.float32], ground: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Where an image [H, W, 3] is another one as a shadow darkens it, on the ground one that the sky lights."""
     factor = (mine + _BLACK) / (usual + _BLACK)
     mean = factor.mean(axis=-1)
     colored = (factor.max(axis=-1) - factor.min(axis=-1)) / mean
     bluer = np.all(np.diff(factor, axis=-1) >= 0, axis=-1)
-    return (mean > _DARKEST) & (mean < _SAME) & (colored < np.where(bluer, _BLUE, _COLORED))
+    return (mean > _DARKEST) & (mean < _SAME) & (colored < np.where(bluer & ground, _BLUE, _COLORED))

@@ -223,6 +223,21 @@ def test_dark_clothes_are_no_shadow(dark):
     assert moving.standing(coat, lying)[coat].mean() > 0.9
 
 
+def test_the_sky_lights_no_shadow_above_the_ground():
+    """There a coat darkens the lights behind it by what would be such a shadow below."""
+    coat, low = box(40, 20, 70, 80), box(0, 50, WIDTH, HEIGHT)
+
+    def color(frame):
+        image = filmed(frame)
+        if frame == 7:
+            image[coat] = (np.array([0.45, 0.5, 0.56]) * image[coat]).astype(np.uint8)
+        return image
+
+    lying = shadows.shadowed(color, 7, np.ones((HEIGHT, WIDTH), np.float32), sideways(), ground=low)
+    found = moving.standing(coat, lying)
+    assert found[box(42, 22, 68, 46)].mean() > 0.9 and found[box(42, 54, 68, 78)].mean() < 0.1
+
+
 def test_what_a_shadow_leaves_that_lies_there_in_most_other_frames_does_not_move():
     def color(frame):
         image, left = filmed(frame), 60 - STEP * (frame - 12)
