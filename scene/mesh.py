@@ -103,7 +103,8 @@ def build_mesh(
     if part in ("rest", "subject") and mattes is None and not _has_mattes(kind, depth, shot):
         raise Problem("There is no Matte Folder: choose one in the settings, or build the mesh as a whole.")
     matte = None if mattes is None else matte_image(depth, shot, mattes)
-    material = plate_material(depth, lookup.scenes_of(camera)[0]) if plate else None
+    if plate:
+        plate_image(depth)
     confidence = confidence_image(depth)
     group = mesh_group(depth.quantity_of(shot), with_confidence=confidence is not None)
     starts = {lattice.VIEWPORT_DETAIL: frustum.comfortable_detail(depth, VIEWPORT_POINTS)}
@@ -111,8 +112,9 @@ def build_mesh(
     if made and detail is None:
         detail = frustum.comfortable_detail(depth)
     shown = nodes.modifier_input(modifier, "Material")
-    if isinstance(shown, bpy.types.Material) and shown.get(tags.KIND) != "plate material":
-        material = None  # the artist's own stays
+    shown = shown if isinstance(shown, bpy.types.Material) else None
+    is_own = shown is not None and shown.get(tags.KIND) != "plate material"
+    material = plate_material(depth, lookup.scenes_of(camera)[0], shown) if plate and not is_own else None
     for name, value in (
         ("Point Cloud", points),
         ("Detail", detail),
@@ -256,9 +258,9 @@ def matte_image(depth: Depth, shot: Shot, folder: Path) -> bpy.types.Image:
 
 
 @lookup.once
-def plate_material(depth: Depth, scene: bpy.types.Scene) -> bpy.types.Material:
+def plate_material(depth: Depth, scene: bpy.types.Scene, shown: bpy.types.Material | None) -> bpy.types.Material:
     """The material that shows the plate as an emission, in step with the depth; one for all shots of a clip, but a copy
-    where another scene shows the clip at other frames.
+    where another scene shows the clip at other frames. A copy that a mesh has (`shown`) is the artist's, and stays.
     """
     plate, image = plate_image(depth), disparity_image(depth)
     found = lookup.tagged("plate material", image=image, among="materials")
@@ -268,9 +270,12 @@ def plate_material(depth: Depth, scene: bpy.types.Scene) -> bpy.types.Material:
         modifiers = (modifier_of(each) for each in others)
         return all(nodes.modifier_input(each, "Material") != material for each in modifiers if each is not None)
 
-    material = lookup.at_offset(found, depth.frame_offset, is_own=is_own)
+    held = [each for each in found if each == shown]
+    material = lookup.at_offset(held, depth.frame_offset, is_own=is_own)
+    material = material or lookup.at_offset(found, depth.frame_offset, is_own=is_own)
     if material is None:
-        material = found[0].copy() if found else bpy.data.materials.new(depth.label("Plate"))
+        earlier = next(iter([*held, *found]), None)
+        material = bpy.data.materials.new(depth.label("Plate")) if earlier is None else earlier.copy()
         lookup.tag(material, "plate material", image=image, among="materials")
         if not found:
             _build_material(nodes.material_tree(material))

@@ -459,3 +459,22 @@ def test_another_file_that_the_artist_chose_for_the_image_of_the_plate_stays_whe
     shutil.rmtree(graded)
     meshes.build_mesh(depth, shot, eye)
     assert Path(bpy.path.abspath(texture.image.filepath)) == tmp_path / "plate" / "plate.0001.png"
+
+
+def test_copies_of_material_and_node_group_that_the_artist_made_stay_when_it_is_built_again(tmp_path, empty_file):
+    depth, shot, eye, mesh = build(tmp_path, empty_file, offset=7)
+    modifier = mesh.modifiers[0]
+    first, group = nodes.modifier_input(modifier, "Material"), modifier.node_group
+    material, modifier.node_group = first.copy(), group.copy()
+    nodes.set_modifier_input(modifier, "Material", material)
+    later = depths.load(depth.folder, frame_offset=50)
+    for each in (depth, later, depth):
+        assert meshes.build_mesh(each, shot, eye) == mesh and len(mesh.modifiers) == 1
+        assert nodes.modifier_input(mesh.modifiers[0], "Material") == material
+        assert mesh.modifiers[0].node_group not in (None, group)
+        texture = next(n for n in nodes.material_tree(material).nodes if n.bl_idname == "ShaderNodeTexImage")
+        assert texture.image_user.frame_start == each.frame_offset + 2
+    other = modifier.node_group
+    other.interface.remove(other.interface.items_tree["Detail"])
+    meshes.build_mesh(depth, shot, eye)
+    assert [each.node_group for each in mesh.modifiers] == [group], "one that cannot be filled in is made again"
