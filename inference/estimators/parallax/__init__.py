@@ -37,7 +37,7 @@ INFO = EstimatorInfo(
             "views.npz",
             "unrest.npz",
             "neighbors.npz",
-            "matched_ground.npy",
+            "surroundings.npz",
             "match/######.npy",
             "flow/######.npy",
             "complete/######.npy",

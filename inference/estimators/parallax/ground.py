@@ -131,10 +131,13 @@ def inverse_depth(plane: NDArray[np.float64], views: Views, frame: int) -> NDArr
     height = float(plane[3] - plane[:3] @ views.positions[frame])
     if height <= 0:
         return np.zeros((views.height, views.width), np.float32)
-    across, down, ahead = plane[:3] @ views.to_world[frame] @ np.linalg.inv(views.matrix)
-    x, y = np.arange(views.width), np.arange(views.height)
-    falls = (across * x + down * y[:, None] + ahead).astype(np.float32)
+    falls = _falls(plane, views, frame)
     return np.where(falls < _GRAZING, np.float32(0), falls / np.float32(height))
+
+
+def above_horizon(plane: NDArray[np.float64], views: Views, frame: int) -> NDArray[np.bool_]:
+    """Where a frame sees what no ground reaches [H, W]; nowhere without a ground."""
+    return (_falls(plane, views, frame) < 0) & bool(plane.any())
 
 
 def below(measured: NDArray[np.float32], ground: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -252,6 +255,13 @@ def rises(ground: NDArray[np.float32], seen: NDArray[np.float32], objects: NDArr
     total, weight = (cv2.GaussianBlur(each, (0, 0), _SPREADS * long_side) for each in (used * off, used))
     around = total / np.maximum(weight, np.float32(_ENOUGH))
     return np.where((ground > 0) & (weight > _ENOUGH), off - around, np.float32(np.inf))
+
+
+def _falls(plane: NDArray[np.float64], views: Views, frame: int) -> NDArray[np.float32]:
+    """What the ray of each pixel [H, W] falls on its way towards the ground, for each unit along the view."""
+    across, down, ahead = plane[:3] @ views.to_world[frame] @ np.linalg.inv(views.matrix)
+    x, y = np.arange(views.width), np.arange(views.height)
+    return np.asarray(across * x + down * y[:, None] + ahead, np.float32)
 
 
 def _unit(vector: NDArray[np.float64]) -> NDArray[np.float64]:

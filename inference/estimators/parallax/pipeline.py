@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ...common import frame_threads
 from ...common.failures import UnsupportedShot
-from ...common.files import load_array, load_arrays, save_array, save_arrays
+from ...common.files import load_arrays, save_array, save_arrays
 from ...contract import own_files
 from ...depth_maps import temporal
 from ...depth_maps.joint_upsampling import upsample
@@ -38,6 +38,7 @@ from . import (
     sgm,
     shadows,
     shot_data,
+    sky,
     stabilizing,
     sweep,
 )
@@ -65,7 +66,7 @@ _MATTE_SHARE = 0.2  # of the whole time for mattes, where the network makes them
 _OUTLINE = 2.0  # pixels of stereo by which a subject's edge may be beside its matte's
 _SETTLE = "Finishing frames"
 _DISAGREES = "The learned depth has hardly anything in common with what parallax measured, so it is not used."
-_FOOTINGS, _MATCHED_GROUND = "footings.npz", "matched_ground.npy"
+_FOOTINGS = "footings.npz"
 _COMPARED = 24  # pairs of neighboring frames whose depth is compared
 _CONTRADICTS = 0.12  # relative difference of their depth
 _OUTLINED = 12  # frames to either side that share an object's outline
@@ -251,7 +252,7 @@ def _pass(shot: Shot, scene: ShotData, step: _Step, passed: float, frames: Seque
     left = [frame for frame in frames if not shot_data.file(scene, name, frame).exists()]
     finished = count - len(left)
     if left and step is _COMPLETE:
-        _find_ground(shot, scene)
+        shot_data.surroundings(scene, shot.check)
 
     def keep(frame: int, pause: Callable[[], None]) -> None:
         save_array(shot_data.file(scene, name, frame), step.work(scene, frame, pause))
@@ -287,35 +288,18 @@ def _flow(scene: ShotData, frame: int, pause: Callable[[], None]) -> NDArray[np.
     return pixel_paths.flow_pair(*(scene.motion_images.gray(each).astype(np.uint8) for each in (frame, after)))
 
 
-def _find_ground(shot: Shot, scene: ShotData) -> None:
-    """Find the plane of the ground in what was matched; saved in the scratch folder."""
-    if (kept := scene.folder / _MATCHED_GROUND).exists():
-        return
-
-    def read(frame: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        inverse_depth, margin, match = shot_data.load(scene, "match", frame)
-        return inverse_depth, _sure(margin) * np.clip(1 - 2 * match, 0, 1)
-
-    save_array(kept, ground.find(scene.views, read, check=shot.check))
-
-
-def _sure(margin: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How sure a match is, 0..1, by its margin."""
-    return np.clip(margin / np.float32(0.02), 0, 1)
-
-
 def _complete(scene: ShotData, frame: int, pause: Callable[[], None]) -> NDArray[np.float32]:
     """Inverse depth everywhere, confidence and what moves [3, H, W]: fused with other frames and completed."""
     views = scene.views
     count = len(views)
     mine, margin, match = shot_data.load(scene, "match", frame)
-    sure = _sure(margin)
+    sure = sgm.sure(margin)
     others = {frame + offset * side for offset in _FUSED for side in (-1, 1)} | set(scene.neighbors[frame])
     sources = []
     for other in sorted(o for o in others if 0 <= o < count):
         theirs, their_margin, _ = shot_data.load(scene, "match", other)
         sources.append(
-            fusion.SourceDepth(theirs, _sure(their_margin) + np.float32(1e-3), *views.relative(frame, other))
+            fusion.SourceDepth(theirs, sgm.sure(their_margin) + np.float32(1e-3), *views.relative(frame, other))
         )
     pause()
     own, spacing = sure + np.float32(1e-3), (scene.nearest - scene.farthest) / (sweep.PLANES - 1)
@@ -326,7 +310,7 @@ def _complete(scene: ShotData, frame: int, pause: Callable[[], None]) -> NDArray
     sure[resized(moves, views)] = 0
     confidence = support**2 * sure
     whole, _ = fill.fill(fused, about**2.5 * sure, scene.images.color(frame), least=scene.farthest, most=scene.nearest)
-    plane = load_array(scene.folder / _MATCHED_GROUND)
+    plane, _ = shot_data.surroundings(scene)
     whole, sunken = ground.sunken(whole, confidence, plane, views, frame)
     confidence[sunken] = 0
     if moves.any():  # most frames of a static scene need no look at others for shadows
@@ -587,9 +571,16 @@ def _settled(
     shot: Shot, scene: ShotData, frame: int, pause: Callable[[], None]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Final inverse depth and confidence at the working size."""
-    found = stabilizing.once_more(scene, lambda each: shot_data.load(scene, _STEADY.name, each), frame, pause=pause)
+    inverse_depth, confidence = stabilizing.once_more(
+        scene, lambda each: shot_data.load(scene, _STEADY.name, each), frame, pause=pause
+    )
     pause()
-    disparity, sure = _enlarged(scene.views, frame, *found, shot.frames[frame])
+    if scene.learned is None:
+        plane, look = shot_data.surroundings(scene)
+        is_sky = sky.mask(scene.images.color(frame), look, plane, scene.views, frame)
+        is_sky &= shot_data.labels(scene, frame) == 0
+        inverse_depth[is_sky], confidence[is_sky] = scene.farthest, 0
+    disparity, sure = _enlarged(scene.views, frame, inverse_depth, confidence, shot.frames[frame])
     if scene.mattes is not None:
         disparity = _with_outline(scene, frame, np.asarray(scene.mattes[frame], bool), disparity)
     return disparity, sure

@@ -17,6 +17,7 @@ _EDGE = 12.0  # gray levels over which the jump becomes cheaper by e
 _LEAST_JUMP = 1.5  # P2 is at least so many P1
 _NEVER = np.float32(1e30)  # a cost that is never the least
 _LANES = 16
+_SURE = 0.02  # margin from which on a match is sure
 
 
 @compiled
@@ -162,3 +163,8 @@ def winners(
     chosen, margin, match = np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty(shape, np.float32)
     _pick(total, cost, inverse_depths, np.float32(outside), chosen, margin, match)
     return chosen, margin, match
+
+
+def sure(margin: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How sure a match is, 0..1, by its margin; see `winners`."""
+    return np.clip(margin / np.float32(_SURE), 0, 1)

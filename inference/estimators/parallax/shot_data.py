@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...common.files import load_array, load_arrays, save_arrays
 from ..base import LearnedDepth, Shot
-from . import completion, ground, keeping_pace, moving, pixel_paths, sweep
+from . import completion, ground, keeping_pace, moving, pixel_paths, sgm, sky, sweep
 from .frames import UndistortedFrames, resized, sizes
 from .tracks import Tracks
 from .triangulate import sure_inverse_depths
@@ -93,6 +93,27 @@ def _track_motion(shot: Shot, tracks: Tracks, views: Views) -> moving.TrackMotio
     found = moving.track_motion(tracks, views)
     save_arrays(kept, still=found.still, moving=found.moving)
     return found
+
+
+def surroundings(
+    scene: ShotData, check: Callable[[], None] = lambda: None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The plane of the ground that was matched, see `ground.find`, and how sky looks, see `sky.find`; saved.
+
+    `check` is called for each frame that is read, and may raise to end the work.
+    """
+    kept = scene.folder / "surroundings.npz"
+    if not kept.exists():
+
+        def matched(frame: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+            inverse_depth, margin, match = load(scene, "match", frame)
+            return inverse_depth, sgm.sure(margin) * np.clip(1 - 2 * match, 0, 1)
+
+        plane = ground.find(scene.views, matched, check=check)
+        seen = sky.find(scene.views, plane, scene.images.color, lambda frame: matched(frame)[0], check=check)
+        save_arrays(kept, plane=plane, sky=seen)
+    found = load_arrays(kept)
+    return found["plane"], found["sky"]
 
 
 def file(scene: ShotData, name: str, frame: int) -> Path:
