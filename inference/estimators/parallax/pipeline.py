@@ -154,7 +154,8 @@ def phases(shot: Shot) -> tuple[Phase, ...]:
             for name in (_OUTLINES.name, shot_data.OBJECTS)
             for frame in range(len(scene.views))
         ]
-        return labels + [path for name in (GROUND, FIT, _FOOTINGS) if (path := scene.folder / name).exists()]
+        names = (shot_data.SURROUNDINGS, GROUND, FIT, _FOOTINGS)
+        return labels + [path for name in names if (path := scene.folder / name).exists()]
 
     def steady(units: range) -> list[Path]:
         begun = _begin(shot)

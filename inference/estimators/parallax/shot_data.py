@@ -18,7 +18,8 @@ from .tracks import Tracks
 from .triangulate import sure_inverse_depths
 from .view import Views
 
-NEIGHBORS, OUTLINES, OBJECTS, FIT, GROUND = "neighbors.npz", "outlines", "objects", "fit.npz", "ground.npy"
+NEIGHBORS, OUTLINES, OBJECTS = "neighbors.npz", "outlines", "objects"
+SURROUNDINGS, FIT, GROUND = "surroundings.npz", "fit.npz", "ground.npy"
 _BEYOND = 4.0  # times farther and nearer than measured depth: the range of learned depth
 _COARSE = 0.1  # relative error of depth with which confidence is halved, where half a pixel makes it
 NEARER = 3.0  # times nearer than everything static that a dynamic object may be
@@ -102,7 +103,7 @@ def surroundings(
 
     `check` is called for each frame that is read, and may raise to end the work.
     """
-    kept = scene.folder / "surroundings.npz"
+    kept = scene.folder / SURROUNDINGS
     if not kept.exists():
 
         def matched(frame: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
