@@ -52,7 +52,7 @@ def place(
         lookup.tag(placed, kind, image=image, shot=shot.first_frame)
         lookup.link_beside(placed, camera, scenes)
     hang(placed, camera)
-    modifier = next((m for m in placed.modifiers if m.type == "NODES" and _is_or_was(m.node_group, group)), None)
+    modifier = next((m for m in placed.modifiers if m.type == "NODES" and lookup.is_it(m.node_group, group)), None)
     made = modifier is None
     earlier: dict[str, Any] = {}
     if modifier is None:
@@ -67,20 +67,6 @@ def place(
     _fill_in(modifier, depth, shot, camera)
     placed[tags.VALUES] = percentiles(shot)
     return placed, modifier, made and not earlier
-
-
-def _is_or_was(theirs: bpy.types.NodeTree | None, group: bpy.types.NodeTree) -> bool:
-    """Whether a group is today's, or a copy of it that the artist made, and may have changed within."""
-    if theirs is None or theirs == group:
-        return theirs == group
-    is_copy = tags.text(theirs, tags.KIND) == tags.text(group, tags.KIND)
-    return is_copy and _sockets(group).items() <= _sockets(theirs).items()
-
-
-def _sockets(group: bpy.types.NodeTree) -> dict[str, str]:
-    """The types of a group's inputs, by name."""
-    items = (item for item in group.interface.items_tree if item.item_type == "SOCKET" and item.in_out == "INPUT")
-    return {item.name: item.socket_type for item in items}
 
 
 def _is_ours(modifier: bpy.types.NodesModifier) -> bool:

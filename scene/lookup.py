@@ -155,13 +155,41 @@ def new_node_group(
     return tree
 
 
-def at_offset(found: Iterable[Datablock], frame_offset: int, *, is_own: Callable[[Datablock], bool]) -> Any | None:
+def at_offset(
+    found: Iterable[Datablock],
+    frame_offset: int,
+    *,
+    is_own: Callable[[Datablock], bool],
+    held: Iterable[Datablock | None] = (),
+) -> Any | None:
     """Of datablocks that show the frames of one depth, the one at that frame offset, see `tags`; else one that may be
     brought there, since nothing else uses it (`is_own`); or None. Two scenes may show a clip at different frames.
+
+    Those that are `held` already come first: copies that the artist made, and may have changed.
     """
-    found = list(found)
-    same = (block for block in found if block.get(tags.OFFSET) == frame_offset)
-    return next(same, None) or next((block for block in found if is_own(block)), None)
+    found, held = list(found), list(held)
+    for among in ([block for block in found if block in held], found):
+        same = (block for block in among if block.get(tags.OFFSET) == frame_offset)
+        block = next(same, None) or next((block for block in among if is_own(block)), None)
+        if block is not None:
+            return block
+    return None
+
+
+def is_it(theirs: Any, group: Any) -> bool:
+    """Whether a node group is a certain one of Fathom's, or a copy that the artist made, and may have changed within;
+    one that lacks sockets is none.
+    """
+    if theirs is None or theirs == group:
+        return theirs == group
+    is_copy = tags.text(theirs, tags.KIND) == tags.text(group, tags.KIND)
+    return is_copy and _sockets(group).items() <= _sockets(theirs).items()
+
+
+def _sockets(group: Any) -> dict[tuple[str, str], str]:
+    """The types of a group's sockets, by side and name."""
+    items = (item for item in group.interface.items_tree if item.item_type == "SOCKET")
+    return {(item.in_out, item.name): item.socket_type for item in items}
 
 
 def discard(block: bpy.types.ID) -> None:

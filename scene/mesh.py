@@ -270,11 +270,9 @@ def plate_material(depth: Depth, scene: bpy.types.Scene, shown: bpy.types.Materi
         modifiers = (modifier_of(each) for each in others)
         return all(nodes.modifier_input(each, "Material") != material for each in modifiers if each is not None)
 
-    held = [each for each in found if each == shown]
-    material = lookup.at_offset(held, depth.frame_offset, is_own=is_own)
-    material = material or lookup.at_offset(found, depth.frame_offset, is_own=is_own)
+    material = lookup.at_offset(found, depth.frame_offset, is_own=is_own, held=[shown])
     if material is None:
-        earlier = next(iter([*held, *found]), None)
+        earlier = shown if shown in found else next(iter(found), None)
         material = bpy.data.materials.new(depth.label("Plate")) if earlier is None else earlier.copy()
         lookup.tag(material, "plate material", image=image, among="materials")
         if not found:

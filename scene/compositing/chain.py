@@ -305,8 +305,9 @@ def effect_beside(
 
 def depth_node(setup: Setup) -> bpy.types.Node:
     """The shot's Fathom Depth node; its Scale follows the camera's rig where there is one in the scene."""
-    group = depth_group(setup.depth, setup.shot, owner=setup.scene)
     node = setup.find(DEPTH_KIND, form="CompositorNodeGroup")
+    held = None if node is None else node.node_tree
+    group = depth_group(setup.depth, setup.shot, owner=setup.scene, held=held)
     if node is None:
         above, frame = setup.find(tree.PLATE_KIND), setup.find(tree.FRAME_KIND)
         if above is None or frame is None or above.parent != frame:

@@ -30,11 +30,14 @@ _NEVER = 1e7
 Socket = bpy.types.NodeSocket
 
 
-def depth_group(depth: Depth, shot: Shot, *, owner: bpy.types.ID | None = None) -> bpy.types.NodeTree:
+def depth_group(
+    depth: Depth, shot: Shot, *, owner: bpy.types.ID | None = None, held: bpy.types.NodeTree | None = None
+) -> bpy.types.NodeTree:
     """The node group of a shot's depth, built if it is not there, its frame mapping brought up to date if it is.
 
     Where the folder holds the depth of another estimate since, whose values or sizes mean something else, it is built
-    anew; and so it is where another than the `owner`, a scene or a group on strips, shows it at other frames.
+    anew; and so it is where another than the `owner`, a scene or a group on strips, shows it at other frames. A copy
+    that is `held` there is the artist's, and stays.
 
     Inputs (their defaults suit the shot, see `depth.distances`): *Scale* and *Far Limit* for ``inverse_depth``, with
     *Near*, *Far* and *Near Limit* for ``relative_disparity``; *Mist Start* and *Mist Depth*.
@@ -67,7 +70,9 @@ def depth_group(depth: Depth, shot: Shot, *, owner: bpy.types.ID | None = None) 
     name, kind = depth.label("Fathom Depth", shot), f"{KIND}/{_constants(depth, shot, start)}"
     form, marks = "CompositorNodeTree", {"image": image, "shot": shot.first_frame}
     found = lookup.tagged(kind, **marks, among="node_groups", form=form)
-    tree = lookup.at_offset(found, depth.frame_offset, is_own=lambda each: compositor_nodes.users_of(each) <= {owner})
+    tree = lookup.at_offset(
+        found, depth.frame_offset, is_own=lambda each: compositor_nodes.users_of(each) <= {owner}, held=[held]
+    )
     tree = tree or lookup.new_node_group(kind, name, form, build, **marks)
     tree[tags.OFFSET] = depth.frame_offset
     tree[tags.VALUES] = percentiles(shot)
@@ -209,5 +214,5 @@ def _set_frames(tree: bpy.types.NodeTree, depth: Depth, shot: Shot) -> None:
     for node in tree.nodes:
         if node.label in shown:
             set_where_new(nodes.output_of(node, "Value"), default_value=shown[node.label])
-        elif node.bl_idname == "CompositorNodeImage" and node.image.source == "SEQUENCE":
+        elif node.bl_idname == "CompositorNodeImage" and node.image is not None and node.image.source == "SEQUENCE":
             show_frames(node, shot.first_frame, shot.last_frame, frame_offset=depth.frame_offset)

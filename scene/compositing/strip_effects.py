@@ -181,7 +181,8 @@ def _group(depth: Depth, shot: Shot, effect: _Effect, strip: Any) -> bpy.types.N
     kind = compositor_nodes.STRIP + tree.group_kind(effect.kind)
     marks = {"image": disparity_image(depth), "shot": shot.first_frame}
     found = lookup.tagged(kind, **marks, among="node_groups", form=form)
-    group = lookup.at_offset(found, depth.frame_offset, is_own=is_own)
+    shown_now = [each.node_group for each in _modifiers(strip)]
+    group = lookup.at_offset(found, depth.frame_offset, is_own=is_own, held=shown_now)
     group = group or lookup.new_node_group(kind, name, form, build, **marks)
     group[tags.OFFSET] = depth.frame_offset
     distances = depth_group(depth, shot, owner=group)

@@ -161,8 +161,11 @@ def group_kind(kind: str) -> str:
 
 
 def renew(node: bpy.types.Node, group: bpy.types.NodeTree) -> None:
-    """Give a node of an earlier Fathom's group today's; links and values stay where the name of a socket does."""
-    if node.node_tree == group:
+    """Give a node of an earlier Fathom's group today's; links and values stay where the name of a socket does.
+
+    A copy of today's is the artist's, and stays.
+    """
+    if lookup.is_it(node.node_tree, group):
         return
     fed = [(socket.name, link.from_socket) for socket in node.inputs for link in socket.links]
     led = [(socket.name, link.to_socket) for socket in node.outputs for link in socket.links]

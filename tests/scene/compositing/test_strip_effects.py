@@ -109,6 +109,8 @@ def test_an_effect_is_brought_to_where_its_strip_lies_and_that_it_is_elsewhere_i
     strip.content_start -= 100
     assert add(strip, empty_file, depth, shot, "FOG") == modifier
     assert strip_effects.input_of(modifier, "Density").value == pytest.approx(0.7)
+    modifier.node_group = own = group.copy()
+    assert add(strip, empty_file, depth, shot, "FOG") == modifier and modifier.node_group == own, "the artist's stays"
     second.mute = True
     np.testing.assert_allclose(rendered(13), before, atol=1e-6)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from bl_ext.dev.fathom.scene import camera as cameras
 from bl_ext.dev.fathom.scene import depth as depths
-from bl_ext.dev.fathom.scene import nodes
+from bl_ext.dev.fathom.scene import nodes, tags
 from bl_ext.dev.fathom.scene import plate as plates
 from bl_ext.dev.fathom.scene.compositing import (
     add_depth_matte,
@@ -203,6 +203,28 @@ def test_a_clip_that_moved_on_the_timeline_moves_plate_and_depth(depth, tmp_path
     compositor.show(scene, nodes.output_of(plate, "Image"))
     found = compositor.render(scene, tmp_path, 52)[..., :3]
     np.testing.assert_allclose(found, compositor.plate(2, (16, 9)), atol=3e-4)
+
+
+def test_copies_of_groups_that_the_artist_made_stay_when_effects_are_added_again(depth, empty_file):
+    shot, tree = depth.done_shots[0], compositor_nodes.scene_tree(empty_file)
+    add_fog(empty_file, depth, shot)
+    add_depth_matte(empty_file, depth, shot)
+    own = {}
+    for node in tree.nodes:
+        if node.bl_idname == "CompositorNodeGroup":
+            node.node_tree = own[node.name] = node.node_tree.copy()
+    moved = depths.load(depth.folder, frame_offset=20)
+    for each in (depth, moved):
+        add_fog(empty_file, each, shot)
+        add_depth_matte(empty_file, each, shot)
+        assert {name: tree.nodes[name].node_tree for name in own} == own
+    (maps,) = (group for group in own.values() if tags.text(group, tags.KIND).startswith("comp_depth"))
+    assert maps[tags.OFFSET] == 20
+    fog = next(node for node in tree.nodes if node.label == "Fog")
+    theirs = fog.node_tree
+    theirs.interface.remove(next(item for item in theirs.interface.items_tree if item.name == "Density"))
+    add_fog(empty_file, moved, shot)
+    assert fog.node_tree != theirs, "one that lacks an input is made again"
 
 
 def test_an_image_in_the_place_of_the_plate_keeps_its_frames(depth, empty_file):
