@@ -22,7 +22,7 @@ from .shot_data import ShotData
 
 _LOOKED_UP, _AGAIN = 8, 4  # frames to either side in which points are looked up, at first and once more
 _BESIDE = 1.0  # pixels beside its own at which what is looked up counts 1/e, where learned depth knows what moves
-_BEHIND = 0.4  # share of the weight at which what is behind outvotes the rest: the foreground is too fat, never that
+_BEHIND = 0.3  # share of the weight at which what is behind outvotes the rest: the foreground is too fat, never that
 
 Depth = Callable[[int], NDArray[np.float32]]
 """Frame to its inverse depth [H, W]."""
