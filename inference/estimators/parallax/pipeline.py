@@ -580,7 +580,7 @@ def _settled(
         plane, look = shot_data.surroundings(scene)
         is_sky = sky.mask(scene.images.color(frame), look, plane, scene.views, frame)
         is_sky &= shot_data.labels(scene, frame) == 0
-        inverse_depth[is_sky], confidence[is_sky] = scene.farthest, 0
+        inverse_depth[is_sky], confidence[is_sky] = 0, 0  # at every far limit, as `refining.below_sky` has it
     disparity, sure = _enlarged(scene.views, frame, inverse_depth, confidence, shot.frames[frame])
     if scene.mattes is not None:
         disparity = _with_outline(scene, frame, np.asarray(scene.mattes[frame], bool), disparity)

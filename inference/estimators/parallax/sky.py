@@ -4,6 +4,8 @@ A region of the image is sky where all of this says so: it is even, reaches the 
 horizon of the ground that the camera moves over, as no wall does that stands on that ground. And it is blue, or it is
 bright and behind things that are many camera heights away, as no ceiling is. The frames of a shot decide together, so
 that sky does not come and go. Without a ground there is no horizon, and nothing is taken for sky.
+
+`depth_maps.refining.find_sky` asks for less, since there somebody has said that the shot shows one.
 """
 
 from __future__ import annotations
