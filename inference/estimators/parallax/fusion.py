@@ -105,6 +105,8 @@ def fuse(
     support : float32 [H, W]
         Share of the source frames that see the point and agree, 0..1. Frames in which something that is surely much
         nearer hides it do not count: what is between the bars of a fence is hidden in many.
+    about : float32 [H, W]
+        The share that agrees within about a plane, as what is far does at best.
     """
     total = confidence.astype(np.float64) * inverse_depth + 1e-9 * inverse_depth
     weight = confidence.astype(np.float64) + 1e-9
