@@ -76,7 +76,9 @@ def stabilized(
 def once_more(
     scene: ShotData, stable: Depth, frame: int, *, pause: Callable[[], None]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """A frame's depth over time, from frames that `stabilized` has been through.
+    """A frame's depth over time, from frames that `stabilized` has been through; learned depth stays as it is.
+
+    What moves, and was not found to, would sink into what is behind it, where learned depth has it in front.
 
     Parameters
     ----------
@@ -91,6 +93,8 @@ def once_more(
     inverse_depth, confidence : float32 [H, W]
     """
     inverse_depth, confidence = stable(frame)
+    if scene.learned is not None:
+        return inverse_depth, confidence
     around = list(_elsewhere(scene, frame, lambda other: stable(other)[0], reach=_AGAIN, pause=pause))
     values = np.stack([inverse_depth, *(carried for carried, _ in around)])
     weights = np.stack([np.ones_like(inverse_depth), *(alike for _, alike in around)])

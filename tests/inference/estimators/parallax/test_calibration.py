@@ -7,7 +7,7 @@ import pytest
 
 from inference.common.failures import UnsupportedShot
 from inference.estimators import parallax
-from inference.estimators.parallax import calibration, unsupported
+from inference.estimators.parallax import calibration, given_camera, unsupported
 
 SHAPE = (30, 48)
 
@@ -109,7 +109,7 @@ def test_depth_is_right_as_often_as_confidence_says(scene, solved):
 @pytest.mark.parametrize("phased", [False, True], ids=["at once", "by phases"])
 def test_a_shot_that_is_mostly_guessed_is_unsupported(scene, make, tmp_path, phased, monkeypatch):
     monkeypatch.setattr(unsupported, "_LEAST_CONFIRMED", 0.3)  # with less texture it would have too few tracks
-    monkeypatch.setattr(unsupported, "require_fit", lambda *_: None)  # as it would here, but a little less
+    monkeypatch.setattr(given_camera, "require_fit", lambda *_: None)  # as it would here, but a little less
     run = make.shot(reflecting(scene.images), tmp_path, camera=make.camera(scene.poses))
     with pytest.raises(UnsupportedShot, match=r"confirm it on [12][0-9]% of the image, and 30% are needed"):
         if phased:

@@ -85,8 +85,8 @@ def test_a_zoom(make, tmp_path, name):
 
 @pytest.mark.slow
 def test_a_zoom_that_is_tracked_badly_is_told_by_the_solve_that_explains_it_no_better(make, tmp_path, monkeypatch):
-    monkeypatch.setattr(unsupported, "_LEAST_PARALLAX", 0.0)
-    monkeypatch.setattr(unsupported, "_LEAST_SHARP", 0.0)
+    monkeypatch.setattr(camera_motion, "_LEAST_PARALLAX", 0.0)
+    monkeypatch.setattr(camera_motion, "_LEAST_SHARP", 0.0)
     images = [make.look(np.eye(4), focal=170.0 * (1 + i / 12))[0] for i in range(16)]
     refused(make.shot(images, tmp_path), "too little parallax, the lens zooms by a factor of 2.*explains only")
 
