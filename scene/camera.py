@@ -77,7 +77,8 @@ def build_camera(
     require_own(scene, "scene")
     depth.require_done(shot)
     known = _intrinsics(depth, shot, focal_length)
-    background = plate_image(depth) if plate else None
+    if plate:
+        plate_image(depth)  # raises where it is missing
     image = disparity_image(depth)
     collection = clip_collection(depth, scene)
     rig = _rig(depth, shot, scene, collection)
@@ -92,8 +93,8 @@ def build_camera(
     camera.data[GIVEN_LENS] = focal_length is not None
     _set_clipping(camera.data, rig, depth, shot)
     _set_path(camera, known, depth.frame_offset, path_unit(depth, shot))
-    if background is not None:
-        _set_background(camera.data, background, depth)
+    if plate:
+        _set_background(camera.data, depth)
     _adopt(camera, depth, shot, scene)
     if scene_camera or scene.camera is None:
         scene.camera = camera
@@ -426,7 +427,7 @@ def _set_path(camera: bpy.types.Object, known: Camera, frame_offset: int, unit: 
             _key(nodes.fcurve(camera, path, index), frames, [value[index] for value in values])
 
 
-def _set_background(data: bpy.types.Camera, image: bpy.types.Image, depth: Depth) -> None:
+def _set_background(data: bpy.types.Camera, depth: Depth) -> None:
     ours = (b for b in data.background_images if b.image and b.image.get(tags.KIND) == "plate")  # here or elsewhere
     emptied = (b for b in data.background_images if b.source == "IMAGE" and b.image is None)
     shown = next(ours, None)
@@ -437,7 +438,7 @@ def _set_background(data: bpy.types.Camera, image: bpy.types.Image, depth: Depth
         shown = shown or data.background_images.new()
         shown.source, shown.frame_method, shown.alpha = "IMAGE", "FIT", 1.0
         data.show_background_images = True
-    put_plate(shown, image)
+    put_plate(shown, depth)
     show_plate(shown.image_user, depth)
     sequence = depth.sequence
     if sequence.first_frame == sequence.last_frame:

@@ -262,7 +262,7 @@ def plate_material(depth: Depth, scene: bpy.types.Scene, shown: bpy.types.Materi
     """The material that shows the plate as an emission, in step with the depth; one for all shots of a clip, but a copy
     where another scene shows the clip at other frames. A copy that a mesh has (`shown`) is the artist's, and stays.
     """
-    plate, image = plate_image(depth), disparity_image(depth)
+    image = disparity_image(depth)
     found = lookup.tagged("plate material", image=image, among="materials")
 
     def is_own(material: bpy.types.Material) -> bool:
@@ -281,7 +281,7 @@ def plate_material(depth: Depth, scene: bpy.types.Scene, shown: bpy.types.Materi
     for node in nodes.material_tree(material).nodes:
         if node.bl_idname != "ShaderNodeTexImage" or tags.KIND not in node:
             continue
-        put_plate(node, plate)
+        put_plate(node, depth)
         if tags.text(node.image, tags.KIND) == "plate":
             show_plate(node.image_user, depth)
     return material

@@ -15,7 +15,17 @@ from ..inference.contract.job import Source
 from ..inference.contract.untrusted import is_file, is_folder
 from . import lookup, memory, places, tags
 from . import source as sources
-from .depth import Depth, DepthError, absolute, is_painted, portable_path, read_again, set_where_new, show_frames
+from .depth import (
+    Depth,
+    DepthError,
+    absolute,
+    disparity_image,
+    is_painted,
+    portable_path,
+    read_again,
+    set_where_new,
+    show_frames,
+)
 from .problems import Problem
 from .source_files import SourceError, same_sequence
 
@@ -239,16 +249,21 @@ def repoint_plate(depth: Depth, *, moved_from: str = "") -> None:
         return
 
 
-def put_plate(place: bpy.types.ShaderNodeTexImage | bpy.types.CameraBackgroundImage, plate: bpy.types.Image) -> None:
+def put_plate(place: bpy.types.Node | bpy.types.CameraBackgroundImage, depth: Depth) -> None:
     """Let a node or a camera's background show the plate, unless it shows what the artist put there: an image of their
-    own, one that was painted on, or the plate's with another file, such as a graded version.
+    own, one that was painted on, or the plate's with another file, such as a graded version. The plate of an earlier
+    estimate in the same folder is none of theirs.
     """
-    shown = place.image
+    plate, maps, shown = plate_image(depth), disparity_image(depth), place.image
+    known, file = tags.text(maps, tags.PLATES).splitlines(), _file_of(plate)
     if shown is not None:
         is_plates = tags.text(shown, tags.KIND) == "plate" and not is_painted(shown)
-        if not is_plates or (_is_there(shown) and _file_of(shown) != _file_of(plate)):
+        if not is_plates or (_is_there(shown) and _file_of(shown) not in (file, *known)):
             return
-    place.image = plate
+    if shown != plate:
+        place.image = plate
+    if file not in known:
+        tags.set_text(maps, tags.PLATES, "\n".join([*known, file]))
 
 
 def show_plate(user: bpy.types.ImageUser, depth: Depth) -> None:

@@ -13,6 +13,7 @@ property           value
                    the artist has not changed them
 ``fathom_values``  percentiles of the disparity that it was built from; on images of maps those of all shots
 ``fathom_offset``  on what shows frames and may serve several scenes: scene frame less source frame
+``fathom_plates``  on images of maps: the files of the plates that what was built of them was given, a line each
 ``fathom_size``    on a camera of the artist's: one unit of its depth's distances in the camera's own space, where not 1
 =================  ==================================================================================================
 
@@ -33,6 +34,7 @@ Datablock = TypeVar("Datablock", bound=bpy.types.ID)
 
 KIND, DEPTH, SHOT, JOB = "fathom_kind", "fathom_depth", "fathom_shot", "fathom_job"
 STARTS, SIZE, VALUES, OFFSET = "fathom_starts", "fathom_size", "fathom_values", "fathom_offset"
+PLATES = "fathom_plates"
 
 
 def tag(datablock: Datablock, kind: str, *, image: bpy.types.Image | None = None, shot: int | None = None) -> Datablock:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ import bpy
 from ...inference.contract.depth_sequence import Shot
 from .. import lookup, nodes, places, tags
 from ..depth import Depth, disparity_image
-from ..plate import plate_image, show_plate
+from ..plate import PlateError, plate_image, put_plate, show_plate
 from .depth_group import fit_to_render
 
 GAP, ROW, WIDTH = 60.0, 400.0, 200
@@ -130,9 +131,13 @@ def plate(setup: Setup) -> Socket:
         for each in (source, node):
             each.parent = _frame(setup)
     for link in nodes.input_of(node, "Image").links:
-        shown = link.from_node.image if link.from_node.bl_idname == "CompositorNodeImage" else None
-        if shown is not None and tags.text(shown, tags.KIND) == "plate":  # and no image of the artist's
-            show_plate(link.from_node, setup.depth)
+        shown = link.from_node
+        if shown.bl_idname != "CompositorNodeImage":
+            continue
+        with suppress(PlateError):  # what is missing stays so
+            put_plate(shown, setup.depth)
+        if shown.image is not None and tags.text(shown.image, tags.KIND) == "plate":  # and no image of the artist's
+            show_plate(shown, setup.depth)
     return nodes.output_of(node, "Image")
 
 

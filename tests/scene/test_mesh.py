@@ -461,6 +461,21 @@ def test_another_file_that_the_artist_chose_for_the_image_of_the_plate_stays_whe
     assert Path(bpy.path.abspath(texture.image.filepath)) == tmp_path / "plate" / "plate.0001.png"
 
 
+def test_the_plate_of_another_estimate_in_the_folder_takes_the_place_of_the_one_before(tmp_path, empty_file):
+    depth, shot, eye, mesh = build(tmp_path, empty_file, frames=range(1, 3))
+    tree = nodes.material_tree(nodes.modifier_input(mesh.modifiers[0], "Material"))
+    texture = next(node for node in tree.nodes if node.bl_idname == "ShaderNodeTexImage")
+    shutil.copytree(tmp_path / "plate", tmp_path / "plate_v2")
+    sidecar = depth.folder / depth_sequence.SIDECAR
+    sidecar.write_text(sidecar.read_text().replace('"../plate"', '"../plate_v2"'))
+    later = depths.load(depth.folder)
+    cameras.build_camera(later, shot, scene=empty_file)
+    meshes.build_mesh(later, shot, eye)
+    (behind,) = eye.data.background_images
+    assert texture.image == behind.image
+    assert Path(texture.image.filepath) == tmp_path / "plate_v2" / "plate.0001.png"
+
+
 def test_copies_of_material_and_node_group_that_the_artist_made_stay_when_it_is_built_again(tmp_path, empty_file):
     depth, shot, eye, mesh = build(tmp_path, empty_file, offset=7)
     modifier = mesh.modifiers[0]

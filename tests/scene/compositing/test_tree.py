@@ -1,10 +1,14 @@
 """What the artist has in the compositor survives; what Fathom adds is placed, found again and follows the rig."""
 
+import shutil
+from pathlib import Path
+
 import bpy
 import compositor
 import depth_maker
 import numpy as np
 import pytest
+from bl_ext.dev.fathom.inference.contract import depth_sequence
 from bl_ext.dev.fathom.scene import camera as cameras
 from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene import nodes, tags
@@ -225,6 +229,18 @@ def test_copies_of_groups_that_the_artist_made_stay_when_effects_are_added_again
     theirs.interface.remove(next(item for item in theirs.interface.items_tree if item.name == "Density"))
     add_fog(empty_file, moved, shot)
     assert fog.node_tree != theirs, "one that lacks an input is made again"
+
+
+def test_the_plate_of_another_estimate_in_the_folder_takes_the_place_of_the_one_before(depth, empty_file):
+    tree = compositor_nodes.scene_tree(empty_file)
+    add_fog(empty_file, depth, depth.done_shots[0])
+    shown = next(node for node in tree.nodes if node.bl_idname == "CompositorNodeImage")
+    plate = Path(depth.source.path)
+    shutil.copytree(plate, plate.with_name("plate_v2"))
+    sidecar = depth.folder / depth_sequence.SIDECAR
+    sidecar.write_text(sidecar.read_text().replace('"../plate"', '"../plate_v2"'))
+    add_depth_matte(empty_file, depths.load(depth.folder), depth.done_shots[0])
+    assert Path(shown.image.filepath).parent == plate.with_name("plate_v2")
 
 
 def test_an_image_in_the_place_of_the_plate_keeps_its_frames(depth, empty_file):
