@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain, pairwise
 from pathlib import Path
+from typing import Any
 
 import bpy
 
@@ -296,14 +297,14 @@ def appended(scene: bpy.types.Scene, origin: str) -> None:
     _rebase(places.read_by(scene), origin, bpy.data.filepath)
 
 
-def _rebase(named: Iterable[tuple[bpy.types.PropertyGroup, str]], old: str, new: str) -> None:
+def _rebase(named: Iterable[tuple[Any, str]], old: str, new: str) -> None:
     before, after = str(Path(old).parent), str(Path(new).parent)
     for item, name in named if before != after else ():
-        stored = getattr(item, name)
+        stored = places.setting(item, name)
         if stored.startswith("//") or (stored and not old):
             meant = os.path.normpath(bpy.path.abspath(stored, start=before))
             with _unheard():
-                setattr(item, name, portable_path(Path(meant), new))
+                places.set_setting(item, name, portable_path(Path(meant), new))
 
 
 def _place(scene: bpy.types.Scene, depth: Depth) -> int | None:

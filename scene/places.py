@@ -15,10 +15,12 @@ from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import bpy
+from idprop.types import IDPropertyGroup
 
 from ..inference.contract import depth_sequence
 from . import versions
 
+_PATHS = ("DIR_PATH", "FILE_PATH")
 _asked: set[str] = set()
 _known: set[int] = set()
 """Session numbers of libraries, scenes and clips whose paths were taken in."""
@@ -116,38 +118,49 @@ def _look_for_appended() -> None:
         file_joined()
 
 
-def read_by(scene: bpy.types.Scene) -> Iterator[tuple[bpy.types.PropertyGroup, str]]:
-    """The settings of a scene that name files or folders to be read, as group and name: mattes, camera file, depth and
-    weights that an estimator takes.
+def read_by(scene: bpy.types.Scene) -> Iterator[tuple[Any, str]]:
+    """The settings of a scene that name files or folders to be read: mattes, camera file, depth and weights that an
+    estimator takes; as the group and the name that `setting` takes.
     """
-    for group in (scene.fathom, scene.fathom.refine, *_estimators(scene)):
-        names = (each.identifier for each in _texts(group) if each.subtype in ("DIR_PATH", "FILE_PATH"))
-        yield from ((group, name) for name in names if name != "output" and isinstance(getattr(group, name), str))
+    for group in (scene.fathom, scene.fathom.refine):
+        texts = (each for each in group.bl_rna.properties if each.type == "STRING")
+        yield from ((group, t.identifier) for t in texts if t.subtype in _PATHS and t.identifier != "output")
+    for kept in _estimators(scene):
+        yield from ((kept, name) for name, _ in kept.items() if setting(kept, name).startswith("//"))
+
+
+def setting(group: Any, name: str) -> str:
+    """A setting that is a text, of a group of properties or of what the file keeps of one; empty where it is none."""
+    value = group.get(name) if isinstance(group, IDPropertyGroup) else getattr(group, name)
+    return value if isinstance(value, str) else ""
+
+
+def set_setting(group: Any, name: str, value: str) -> None:
+    """Set what `setting` reads."""
+    if isinstance(group, IDPropertyGroup):
+        group[name] = value
+    else:
+        setattr(group, name, value)
 
 
 def _stored_paths() -> Iterator[str]:
     for scene in bpy.data.scenes:
         yield scene.fathom.output
         yield from (item.folder for item in scene.fathom.depths)
-        yield from (getattr(group, name) for group, name in read_by(scene))
-        for group in _estimators(scene):
-            values = (getattr(group, each.identifier) for each in _texts(group))
-            yield from (value for value in values if isinstance(value, str))
+        yield from (setting(group, name) for group, name in read_by(scene))
+        for kept in _estimators(scene):
+            yield from (value for _, value in kept.items() if isinstance(value, str))
         if scene.sequence_editor is not None:
             for strip in versions.strips_of(scene.sequence_editor, nested=True):
                 yield from (getattr(strip, name, "") for name in ("filepath", "directory"))
     yield from (clip.filepath for clip in bpy.data.movieclips)
 
 
-def _estimators(scene: bpy.types.Scene) -> Iterator[Any]:
-    """The groups of the estimators' parameters."""
-    yield from (getattr(scene, name) for name in dir(scene) if name.startswith("fathom_"))
-
-
-def _texts(group: Any) -> Iterator[Any]:
-    """The properties of a group, which is something else in some files, that are texts."""
-    properties = getattr(getattr(group, "bl_rna", None), "properties", ())
-    yield from (each for each in properties if each.type == "STRING")
+def _estimators(scene: bpy.types.Scene) -> Iterator[IDPropertyGroup]:
+    """The estimators' parameters as the file keeps them: those are registered only once the worker has listed them."""
+    for name, kept in versions.stored_properties(scene).items():
+        if name.startswith("fathom_") and isinstance(kept, IDPropertyGroup):
+            yield kept
 
 
 def _plain(path: str | Path) -> str:

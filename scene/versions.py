@@ -53,6 +53,13 @@ class StripTimes:
     trim_end: int
 
 
+def stored_properties(block: bpy.types.ID) -> Any:
+    """What a file keeps of the properties that extensions register, whether they are registered now or not."""
+    if hasattr(block, "bl_system_properties_get"):  # from 5.0
+        return block.bl_system_properties_get() or {}
+    return block
+
+
 def sequencer_scene(context: bpy.types.Context) -> bpy.types.Scene:
     """The scene that the Sequencer shows: from 5.0 on it may be another than the window's."""
     return getattr(context, "sequencer_scene", None) or context.scene

@@ -8,7 +8,7 @@ import depth_maker
 import pytest
 from bl_ext.dev.fathom.inference.contract.catalogue import EstimatorFacts, Parameter
 from bl_ext.dev.fathom.panels import parameters
-from bl_ext.dev.fathom.scene import versions
+from bl_ext.dev.fathom.scene import places, versions
 
 pytestmark = pytest.mark.usefixtures("empty_file")
 
@@ -95,6 +95,31 @@ def test_what_the_settings_name_to_be_read_stays_that_of_the_shot(folder, tmp_pa
         assert is_read(bpy.context.scene) == there
         chosen = bpy.context.scene.fathom
         assert (chosen.output, chosen.export.directory) == ("//depth", "//export")
+
+
+def test_it_stays_so_before_the_worker_has_listed_its_estimators(folder, tmp_path, estimators):
+    scene = bpy.context.scene
+    name_what_is_read(scene)
+    there = {name: str(folder.parent / name) for name in is_read(scene)}
+    parameters.unregister_all()
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "elsewhere/deep/a.blend"))
+    parameters.register_for([PARALLAX])
+    assert is_read(scene) == there
+    parameters.unregister_all()
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "elsewhere/deep/a.blend"))
+    parameters.register_for([PARALLAX])
+    assert is_read(bpy.context.scene) == there
+    assert bpy.context.scene.fathom.output == "//depth"
+
+
+def test_what_a_file_names_is_not_the_artists_before_the_worker_has_listed_its_estimators(tmp_path, estimators):
+    bpy.context.scene.fathom_parallax.complete_from = theirs = "/theirs/depth"
+    assert places.is_artists(theirs)
+    parameters.unregister_all()
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "theirs.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "theirs.blend"))
+    parameters.register_for([PARALLAX])
+    assert bpy.context.scene.fathom_parallax.complete_from == theirs and not places.is_artists(theirs)
 
 
 @pytest.mark.skipif(not versions.HEARS_IMPORTS, reason="This Blender does not tell that something was appended")
