@@ -1,9 +1,10 @@
 """The sky: it has no texture to match, so that its depth would be guessed from what bounds it, and it lies behind that.
 
 A region of the image is sky where all of this says so: it is even, reaches the image's upper edge and lies above the
-horizon of the ground that the camera moves over, as no wall does that stands on that ground. And it is blue, or it is
-bright and behind things that are many camera heights away, as no ceiling is. The frames of a shot decide together, so
-that sky does not come and go. Without a ground there is no horizon, and nothing is taken for sky.
+horizon of the ground that the camera moves over, as no wall does that stands on that ground, unless something hides its
+lower part. And it is blue or bright, and behind things that are many camera heights away, as no ceiling or wall of a
+room is; where it is blue, some of them are enough. The frames of a shot decide together, so that sky does not come and
+go. Without a ground there is no horizon, and nothing is taken for sky.
 
 `depth_maps.refining.find_sky` asks for less, since there somebody has said that the shot shows one.
 """
@@ -26,7 +27,8 @@ _BELOW = 0.1  # of a region that may lie below the horizon, as what is known of 
 _BLUE, _STILL_BLUE = 0.04, 0.02  # blue beyond red, of the mean: what decides, and what is sky where there is one
 _BRIGHT, _STILL_BRIGHT = 180, 165  # level of the darkest color, likewise
 _DARK = 40  # mean level below which a color says little, as at night
-_AWAY = 8.0  # camera heights to what a bright sky ends behind; rooms have 2 to 5
+_BLUE_AWAY, _BRIGHT_AWAY = 5.5, 8.0  # camera heights to what sky ends behind; rooms have 2 to 5
+_BLUE_SHARE, _BRIGHT_SHARE = 0.25, 0.5  # of what it ends behind that is at least so far away
 _RIM = 9  # pixels around a region: what it ends behind
 _LIKE = 9.0  # levels by which each color of other regions, and of the edge pixels, differs from the sky's at most
 _EDGE, _NEAR = 3, 31  # pixels: width of the edge, and of the window whose sky its colors are compared to
@@ -127,11 +129,13 @@ def _mostly(above: NDArray[np.bool_], region: NDArray[np.bool_]) -> bool:
 
 
 def _decides(image: NDArray[np.uint8], region: NDArray[np.bool_], distance: NDArray[np.float32]) -> tuple[bool, bool]:
-    """Whether a region is blue, and whether it is bright and behind what is far away."""
+    """Whether a region is blue, and whether it is bright, and behind what is far away."""
     outside = [cv2.dilate(region.astype(np.uint8), np.ones((side, side), np.uint8)) > 0 for side in (3, _RIM)]
     rim = outside[1] & ~outside[0]
     blue, bright = _is_sky(image[region].mean(axis=0), (_BLUE, _BRIGHT))
-    return blue, bright and bool(rim.any()) and float(np.median(distance[rim])) > _AWAY
+    ends = distance[rim] if rim.any() else np.zeros(1)
+    behind_some, behind_most = np.mean(ends > _BLUE_AWAY) > _BLUE_SHARE, np.mean(ends > _BRIGHT_AWAY) > _BRIGHT_SHARE
+    return bool(blue and behind_some), bool(bright and behind_most)
 
 
 def _is_sky(mean: NDArray[np.floating], look: Sequence[float] | NDArray[np.float64]) -> tuple[bool, bool]:

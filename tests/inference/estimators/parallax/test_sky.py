@@ -11,7 +11,7 @@ from inference.estimators.parallax.view import Views
 COUNT, HEIGHT, WIDTH = 12, 120, 200
 GROUND = np.array([0.0, 1.0, 0.0, 1.6])  # 1.6 m below the camera
 HORIZON = 60  # row
-BLUE, OVERCAST, PLASTER = (150, 170, 200), (225, 225, 222), (205, 200, 190)
+BLUE, OVERCAST, PLASTER, COOL = (150, 170, 200), (225, 225, 222), (205, 200, 190), (208, 213, 219)
 HOUSE, SIGN = (slice(30, 70), slice(20, 80)), (slice(0, 30), slice(100, 140))
 
 
@@ -68,6 +68,18 @@ def test_a_ceiling_is_no_sky():
 
 def test_a_blue_wall_that_stands_on_the_ground_is_no_sky():
     assert is_none(found(lambda frame: street(BLUE, until=90, frame=frame)))
+
+
+@pytest.mark.parametrize("color", [BLUE, COOL, (50, 80, 200)])
+def test_a_blue_wall_or_ceiling_of_a_room_is_no_sky_where_its_lower_part_is_hidden(color):
+    assert is_none(found(lambda frame: street(color, frame=frame), away=6.0))
+
+
+def test_blue_sky_between_near_things_ends_behind_what_is_far_somewhere():
+    inverse_depth = np.full((HEIGHT, WIDTH), 1 / 6.0, np.float32)
+    inverse_depth[:, 110:] = 1 / 30.0
+    look = sky.find(views(), GROUND, lambda _: street(BLUE), lambda _: inverse_depth, check=lambda: None)
+    assert not is_none(look)
 
 
 def test_without_a_ground_nothing_is_taken_for_sky():
