@@ -140,9 +140,15 @@ def tag(
 def node_group(
     kind: str, name: str, form: str, build: Callable[[Any], None], *, image: Any = None, shot: int | None = None
 ) -> Any:
-    """The file's node group of that kind and form, made by ``build(tree)`` if it is not there."""
-    found = find(kind, image=image, shot=shot, among="node_groups", form=form)
-    return found or new_node_group(kind, name, form, build, image=image, shot=shot)
+    """The file's node group of that kind and form, made by ``build(tree)`` if it is not there.
+
+    A copy that the artist made, and may have changed for one object, has its marks; the one that has its name comes
+    before such.
+    """
+    found = tagged(kind, image=image, shot=shot, among="node_groups", form=form)
+    named = (group for group in found if group.name == name)
+    group = next(named, None) or next(iter(found), None)
+    return group or new_node_group(kind, name, form, build, image=image, shot=shot)
 
 
 def new_node_group(

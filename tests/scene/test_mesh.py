@@ -493,3 +493,13 @@ def test_copies_of_material_and_node_group_that_the_artist_made_stay_when_it_is_
     other.interface.remove(other.interface.items_tree["Detail"])
     meshes.build_mesh(depth, shot, eye)
     assert [each.node_group for each in mesh.modifiers] == [group], "one that cannot be filled in is made again"
+
+
+def test_a_group_that_the_artist_copied_for_one_mesh_is_not_that_of_the_next(tmp_path, empty_file):
+    depth, shot, eye, mesh = build(tmp_path / "first", empty_file)
+    group = mesh.modifiers[0].node_group
+    mesh.modifiers[0].node_group = own = group.copy()
+    own.name = "A wavy mesh"
+    *_, other = build(tmp_path / "second", empty_file)
+    meshes.build_mesh(depth, shot, eye)
+    assert other.modifiers[0].node_group == group and mesh.modifiers[0].node_group == own
