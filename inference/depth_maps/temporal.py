@@ -267,7 +267,8 @@ def _look_up(mine, theirs, image, other, rotation, shift, back, focal, cx, cy, b
     for y in range(height):
         for x in range(width):
             u, v, z = _reprojected(x, y, 1.0 / mine[y, x], rotation, shift, focal, cx, cy)
-            if z <= 1e-9 or u < 0 or v < 0 or u > width - 1 or v > height - 1:
+            # asked so that what is no number is outside: as an index, it would be memory of somebody else
+            if not (z > 1e-9 and 0 <= u <= width - 1 and 0 <= v <= height - 1):
                 continue
             depth = 1.0 / theirs[int(v + 0.5), int(u + 0.5)]
             qx, qy = (u - cx) / focal * depth - shift[0], (v - cy) / focal * depth - shift[1]

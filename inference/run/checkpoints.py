@@ -20,6 +20,7 @@ from ..contract import own_files
 from ..contract.own_files import Names
 
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+_KINDS = "biufU"  # truth values, integers, real numbers and text
 _PIECE = 1 << 20
 
 
@@ -44,7 +45,7 @@ def drop_damaged(folder: Path, names: Names, *, check: Callable[[], None]) -> li
 
 
 def is_whole(path: Path) -> bool:
-    """Whether an ``.npy`` or ``.npz`` file has arrays of numbers or text, of the size that their headers declare."""
+    """Whether an ``.npy`` or ``.npz`` file has arrays of real numbers or text, of the size that headers declare."""
     try:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -80,4 +81,5 @@ def _is_array(file: IO[bytes], size: int) -> bool:
         shape, _, kind = _HEADERS[np.lib.format.read_magic(file)](file)
     except (KeyError, ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return False
-    return not kind.hasobject and min(shape, default=0) >= 0 and file.tell() + math.prod(shape) * kind.itemsize == size
+    is_ours = kind.kind in _KINDS and kind.isnative
+    return is_ours and min(shape, default=0) >= 0 and file.tell() + math.prod(shape) * kind.itemsize == size

@@ -60,6 +60,23 @@ def test_points_are_looked_up_where_their_own_depth_says_they_are():
     np.testing.assert_allclose(nearer[20:28, 28:36], 1 / 2.5, rtol=1e-5)  # the other is ahead by .5 and sees Z = 2
 
 
+NO_NUMBER = """
+import numpy as np
+from inference.depth_maps import temporal
+image, matrix = np.zeros((480, 640, 3), np.uint8), np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]])
+for value in (np.nan, np.inf, -np.inf, 0.0, -1.0, 1e-38):
+    own, right = np.full((480, 640), value, np.float32), np.full((480, 640), 0.5, np.float32)
+    for pair in ((own, right), (right, own)):
+        temporal.looked_up(*pair, (image, image), move=(np.eye(3), np.array([0.1, 0, 0])), matrix=matrix)
+"""
+
+
+def test_depth_that_is_no_number_reads_no_other_memory():
+    """In a process of its own, which would crash."""
+    ended = subprocess.run([sys.executable, "-c", NO_NUMBER], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+
+
 def test_what_is_looked_up_counts_on_the_same_line_of_sight_alone():
     matrix = np.array([[50.0, 0, 31.5], [0, 50, 23.5], [0, 0, 1]])
     plain = np.full((48, 64, 3), 128, np.uint8)  # its colors tell nothing apart

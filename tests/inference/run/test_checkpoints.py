@@ -73,6 +73,8 @@ DAMAGED = {
     "endless.npy": declaring((2**40, 2**20)),
     "negative.npy": declaring((-4, -4)),
     "foreign.npz": foreign(),
+    "complex.npy": alone(np.ones(4, np.complex64)),
+    "foreign order.npy": alone(np.ones(4, np.dtype(np.float32).newbyteorder())),
     "text.npy": b"\x93NUMPY\x01\0\x10\0" + b"__import__('os')",
 }
 
