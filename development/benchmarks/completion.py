@@ -176,7 +176,9 @@ def _with(clip: Clip, label: str, learned: NDArray[np.float32], *, sinks: bool =
     """The rows of learned depth alone, and of parallax completed by it."""
     with tempfile.TemporaryDirectory(prefix="fathom-") as folder:
         scratch = Path(folder) / "scratch"
-        others = shutil.ignore_patterns("footings.npz", "outlines", "objects", "steady")  # made with learned depth in sight
+        others = shutil.ignore_patterns(
+            "footings.npz", "outlines", "objects", "steady"
+        )  # made with learned depth in sight
         shutil.copytree(clip.work / "measured", scratch, ignore=others)
         completed, _ = estimate(clip, "parallax", scratch, learned, sinks=sinks)
     return [_row(clip, f"{label} alone", learned), _row(clip, f"completed by {label}", completed)]
