@@ -50,7 +50,12 @@ def merge(
     plan, written = planning.load(folder, clip=clip, mattes=mattes), planning.load(folder)
     require_own(folder)
     planning.require_work(folder, plan)
-    notes = _notes(folder, plan)
+    try:
+        notes = _notes(folder, plan)
+    except Failure:
+        if not planning.is_merged(folder):
+            raise
+        return merge(folder, emit=emit, cancelled=cancelled)  # another computer has merged them meanwhile
     planning.check_clip(plan)
     with runner.opened(
         plan.job, emit=emit, cancelled=cancelled, overwrite=plan.overwrite, provenance=plan.provenance

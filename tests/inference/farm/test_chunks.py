@@ -13,10 +13,11 @@ from types import SimpleNamespace
 import PyOpenColorIO
 import pytest
 
+from inference import estimators
 from inference.common.failures import Failure
 from inference.contract import depth_sequence, exit_codes, measured, own_files
 from inference.farm import chunks as chunks_module
-from inference.farm import planning
+from inference.farm import merging, planning
 from tests import footage_maker
 from tests.inference.support import killed
 from tests.marks import rest_slow
@@ -156,6 +157,21 @@ def test_killed_chunks_are_done_again(farm, cut_clip, whole, helpers):
     assert {name: made[name] for name in made if name.endswith(".exr")} == {
         name: data for name, data in whole().items() if name.endswith(".exr")
     }
+
+
+def test_a_merge_that_another_computer_overtakes_has_the_same_result(farm, cut_clip, monkeypatch):
+    there = str(Path(__file__).parents[1] / "support" / "estimators")
+    monkeypatch.setattr(estimators, "__path__", [*estimators.__path__, there])
+    farm.plan(cut_clip)
+    assert farm.do().returncode == 0
+    notes = merging._notes
+
+    def overtaken(folder, plan):
+        assert farm.merge().returncode == 0
+        return notes(folder, plan)
+
+    monkeypatch.setattr(merging, "_notes", overtaken)
+    assert merging.merge(farm.output, emit=lambda event: None) == depth_sequence.load(farm.output)
 
 
 @pytest.mark.slow
