@@ -39,8 +39,8 @@ _MOST_FRAMES = 0.05  # share of a shot's frames that may have less, with a warni
 _MOST_CONTRADICTED = 0.1  # of the depth, by neighboring frames; good clips have .01, a fence before a lawn .18
 _LEAST_CONFIRMED, _LEAST_CONFIRMED_OF_GUESS = 0.04, 0.12
 """Confirmed share of the image. Nothing else vouches for a guessed focal length: 30 frames of a night street in its own
-reflections, most of whose depth is a guess, have .07, an avenue with coarse depth .07, 60 frames of the street .13, and
-other usable clips .23 and more."""
+reflections, most of whose depth is a guess, have .11, 60 frames of the street .18; with an earlier fusion an avenue
+with coarse depth had .07, and other usable clips .23 and more."""
 _LEAST_CONFIDENT = 0.5  # mean confidence, below which there is a warning; a fence before a lawn has .48
 _PART_FRAMES, _PART_SHARE = 2 * SHORTEST, 0.5  # frames and share of a shot, of which a part is worth solving by itself
 
