@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from .depth import (
     DepthError,
     absolute,
     disparity_image,
+    find_disparity_image,
     is_painted,
     portable_path,
     read_again,
@@ -245,6 +247,8 @@ def repoint_plate(depth: Depth, *, moved_from: str = "") -> None:
             if _shows(image, path) or not _is_there(image) or (moved_from and _shows(image, Path(moved_from))):
                 _show_file(image, path, depth)
                 read_again(image)  # Blender remembers files that were missing
+                if (maps := find_disparity_image(depth)) is not None:
+                    _note(maps, image)
     except PlateError:
         return
 
@@ -255,15 +259,13 @@ def put_plate(place: bpy.types.Node | bpy.types.CameraBackgroundImage, depth: De
     estimate in the same folder is none of theirs.
     """
     plate, maps, shown = plate_image(depth), disparity_image(depth), place.image
-    known, file = tags.text(maps, tags.PLATES).splitlines(), _file_of(plate)
     if shown is not None:
         is_plates = tags.text(shown, tags.KIND) == "plate" and not is_painted(shown)
-        if not is_plates or (_is_there(shown) and _file_of(shown) not in (file, *known)):
+        if not is_plates or (_is_there(shown) and _file_of(shown) not in (_file_of(plate), *_given(maps))):
             return
     if shown != plate:
         place.image = plate
-    if file not in known:
-        tags.set_text(maps, tags.PLATES, "\n".join([*known, file]))
+    _note(maps, plate)
 
 
 def show_plate(user: bpy.types.ImageUser, depth: Depth) -> None:
@@ -333,6 +335,28 @@ def _is_there(image: bpy.types.Image) -> bool:
 
 def _file_of(image: bpy.types.Image) -> str:
     return places.resolved(image.filepath, library=image.library)
+
+
+def _given(maps: bpy.types.Image) -> set[str]:
+    """Where the plates lie that what was built of an image of maps was given, see `_note`."""
+    folder = Path(_file_of(maps)).parent
+    return {os.path.normpath(folder / each) for each in _noted(maps)}
+
+
+def _note(maps: bpy.types.Image, plate: bpy.types.Image) -> None:
+    """Note that what is built of an image of maps is given a plate: its whole path, which stays right where the .blend
+    file goes elsewhere, and the one from the maps, which does where all of them go.
+    """
+    file, noted = _file_of(plate), _noted(maps)
+    paths = [file]
+    with suppress(ValueError):  # another drive on Windows
+        paths.append(os.path.relpath(file, Path(_file_of(maps)).parent))
+    if new := [path for path in paths if path not in noted]:
+        tags.set_text(maps, tags.PLATES, "\n".join([*noted, *new]))
+
+
+def _noted(maps: bpy.types.Image) -> list[str]:
+    return [each for each in tags.text(maps, tags.PLATES).split("\n") if each]
 
 
 def _suffix(source: Source) -> str:

@@ -13,7 +13,8 @@ property           value
                    the artist has not changed them
 ``fathom_values``  percentiles of the disparity that it was built from; on images of maps those of all shots
 ``fathom_offset``  on what shows frames and may serve several scenes: scene frame less source frame
-``fathom_plates``  on images of maps: the files of the plates that what was built of them was given, a line each
+``fathom_plates``  on images of maps: the files of the plates that what was built of them was given, a line each for the
+                   whole path and for that from the folder of the maps
 ``fathom_size``    on a camera of the artist's: one unit of its depth's distances in the camera's own space, where not 1
 =================  ==================================================================================================
 

@@ -1,5 +1,6 @@
 """The depth mesh: every vertex where the depth says, the plate on it, nothing where there is no depth."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -474,6 +475,39 @@ def test_the_plate_of_another_estimate_in_the_folder_takes_the_place_of_the_one_
     (behind,) = eye.data.background_images
     assert texture.image == behind.image
     assert Path(texture.image.filepath) == tmp_path / "plate_v2" / "plate.0001.png"
+
+
+@pytest.mark.parametrize("goes", ["the project", "the file", "the mesh"])
+def test_it_does_so_also_where_all_was_moved_saved_elsewhere_or_appended_meanwhile(tmp_path, empty_file, goes):
+    here, blend = tmp_path / "here", tmp_path / "here" / "a.blend"
+    here.mkdir()
+    bpy.ops.wm.save_as_mainfile(filepath=str(blend))
+    mesh = build(here, empty_file, frames=range(1, 3))[-1].name
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    bpy.ops.wm.save_mainfile()
+    if goes == "the file":
+        bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "deep" / "er" / "a.blend"))
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    if goes == "the project":
+        here = here.rename(tmp_path / "there")
+        bpy.ops.wm.open_mainfile(filepath=str(here / "a.blend"))
+    elif goes == "the file":
+        bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "deep" / "er" / "a.blend"))
+    else:
+        bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "deep" / "b.blend"))
+        bpy.ops.wm.append(directory=f"{blend}/Object/", filename=mesh)
+    shutil.copytree(here / "plate", here / "plate_v2")
+    sidecar = here / "depth" / depth_sequence.SIDECAR
+    sidecar.write_text(sidecar.read_text().replace('"../plate"', '"../plate_v2"'))
+    later = depths.load(sidecar)
+    eye = bpy.data.objects[mesh].parent
+    meshes.build_mesh(later, later.done_shots[0], eye)
+    (image,) = {
+        node.image
+        for node in nodes.material_tree(nodes.modifier_input(bpy.data.objects[mesh].modifiers[0], "Material")).nodes
+        if node.bl_idname == "ShaderNodeTexImage"
+    }
+    assert Path(os.path.realpath(bpy.path.abspath(image.filepath))) == here / "plate_v2" / "plate.0001.png"
 
 
 def test_copies_of_material_and_node_group_that_the_artist_made_stay_when_it_is_built_again(tmp_path, empty_file):
