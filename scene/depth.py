@@ -366,16 +366,22 @@ def _maps(depth: Depth, kind: str, moved_from: Path | None = None) -> bpy.types.
     return image
 
 
+def images_of(depth: Depth) -> list[bpy.types.Image]:
+    """All images of the disparity maps in the depth's folder: what was appended has its own."""
+    return _showing(depth.folder, tags.images("disparity"))
+
+
 def _find(depth: Depth, kind: str, moved_from: Path | None = None) -> bpy.types.Image | None:
     ours = tags.images(kind)
-
-    def showing(folder: Path) -> list[bpy.types.Image]:
-        ways = {os.path.normpath(folder), os.path.realpath(folder) if places.may_look(folder) else ""}
-        return [image for image in ours if not ways.isdisjoint(_folders_of(image))]
-
     same = [image for image in ours if tags.text(image, tags.JOB) == depth.sequence.fingerprint]
-    moved = [image for image in showing(moved_from) if image in same] if moved_from is not None else []
-    return next(iter([*showing(depth.folder), *moved, *(i for i in same if places.is_gone(i.filepath))]), None)
+    moved = [image for image in _showing(moved_from, ours) if image in same] if moved_from is not None else []
+    gone = (image for image in same if places.is_gone(image.filepath))
+    return next(iter([*_showing(depth.folder, ours), *moved, *gone]), None)
+
+
+def _showing(folder: Path, images: list[bpy.types.Image]) -> list[bpy.types.Image]:
+    ways = {os.path.normpath(folder), os.path.realpath(folder) if places.may_look(folder) else ""}
+    return [image for image in images if not ways.isdisjoint(_folders_of(image))]
 
 
 def _folders_of(image: bpy.types.Image) -> set[str]:

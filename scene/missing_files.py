@@ -166,34 +166,42 @@ def _changed(depth: Depth) -> str | None:
     solve; None where all is as it was.
     """
     image = depth_module.find_disparity_image(depth)
-    names, of_none = [], []
-    shots = [shot.first_frame for shot in depth.sequence.done_shots]
-    for thing in (*bpy.data.objects, *bpy.data.node_groups) if image is not None else ():
-        is_ours = thing.library is None and thing.users and thing.get(tags.DEPTH) == image
-        if is_ours and is_of_earlier_estimate(thing, depth):
-            names.append(thing.name)
-        elif is_ours and tags.VALUES in thing and thing.get(tags.SHOT) not in shots:
-            of_none.append(thing.name)
-    if of_none and not names:
-        more = f" and {len(of_none) - 1} more" if len(of_none) > 1 else ""
-        return (
-            f"The depth of {depth.name} was estimated again in its folder, and {of_none[0]}{more} is of a shot that it "
-            "does not have any more: delete it."
-        )
-    if not names and (strips := depth_strip.of_earlier_estimate(depth)):
+    if earlier := _of_earlier_estimate(depth):
+        return earlier
+    if strips := depth_strip.of_earlier_estimate(depth):
         return (
             f"The depth of {depth.name} was estimated again in its folder, with other values, since the strip "
             f"{strips[0]} was added: delete it and add it again."
         )
-    if not names and (moved := strip_effects.moved(depth)):
+    if moved := strip_effects.moved(depth):
         return (
             f"The strip {moved[0]} shows {depth.name} at other frames than its effects have the depth: add them again, "
             "which brings them there."
         )
-    if not names:
-        built = depth.sequence.done_shots if image is not None and image.users else ()
-        return next((why for why in (standing.solved_since(depth, shot) for shot in built) if why is not None), None)
-    return estimated_again(depth, names)
+    built = depth.sequence.done_shots if image is not None and image.users else ()
+    return next((why for why in (standing.solved_since(depth, shot) for shot in built) if why is not None), None)
+
+
+def _of_earlier_estimate(depth: Depth) -> str | None:
+    """That objects or node groups, also appended ones, are of an earlier estimate in the folder of a depth."""
+    images, found = depth_module.images_of(depth), depth_module.find_disparity_image(depth)
+    names, of_none = [], []
+    shots = [shot.first_frame for shot in depth.sequence.done_shots]
+    for thing in (*bpy.data.objects, *bpy.data.node_groups) if found is not None else ():
+        is_ours = thing.library is None and thing.users and thing.get(tags.DEPTH) in (found, *images)
+        if is_ours and is_of_earlier_estimate(thing, depth):
+            names.append(thing.name)
+        elif is_ours and tags.VALUES in thing and thing.get(tags.SHOT) not in shots:
+            of_none.append(thing.name)
+    if names:
+        return estimated_again(depth, names)
+    more = f" and {len(of_none) - 1} more" if len(of_none) > 1 else ""
+    if not of_none:
+        return None
+    return (
+        f"The depth of {depth.name} was estimated again in its folder, and {of_none[0]}{more} is of a shot that it "
+        "does not have any more: delete it."
+    )
 
 
 def _of_image(image: bpy.types.Image) -> list[str]:
@@ -209,7 +217,7 @@ def _of_image(image: bpy.types.Image) -> list[str]:
             "the depth from where it lies now."
         ]
     try:
-        depth_module.load(path.parent)
+        earlier = _of_earlier_estimate(depth_module.load(path.parent))
     except DepthError as problem:
         return [str(problem)]
-    return []
+    return [earlier] if earlier else []

@@ -282,6 +282,27 @@ def test_what_was_built_of_an_earlier_estimate_in_the_same_folder_is_said(tmp_pa
     assert missing_files.of_file() == []
 
 
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_what_was_appended_and_is_of_an_earlier_estimate_is_said(tmp_path, empty_file, is_listed):
+    folder = depth_maker.make(tmp_path, camera=filmed, quantity="relative_disparity")
+    listed(folder)
+    (name,) = (thing.name for thing in bpy.data.objects if thing.get("fathom_kind") == "mesh")
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "light.blend"))
+    if is_listed:
+        listed(folder)
+    bpy.ops.wm.append(directory=f"{tmp_path}/shot.blend/Object/", filename=name)
+    assert missing_files.of_file() == []
+    twice(folder)
+    (sentence,) = missing_files.of_file()
+    assert ("Mesh and 1 more was built" if is_listed else f"{name} was built: build it again") in sentence
+    if is_listed:
+        bpy.ops.fathom.build_depth_mesh()
+        (sentence,) = missing_files.of_file()
+        assert "Mesh.001 was built" in sentence
+
+
 def test_asking_for_every_drawing_looks_seldom(tmp_path, empty_file, monkeypatch):
     folder = depth_maker.make(tmp_path)
     bpy.ops.fathom.load_depth(directory=str(folder))
