@@ -294,7 +294,7 @@ def rebase(old: str, new: str) -> None:
 
 def appended(scene: bpy.types.Scene, origin: str) -> None:
     """As `rebase`, for the settings of a scene that was appended from another file; its list goes by what was built."""
-    _rebase(places.read_by(scene), origin, bpy.data.filepath)
+    _rebase(list(places.read_by(scene)), origin, bpy.data.filepath)
 
 
 def _rebase(named: Iterable[tuple[Any, str]], old: str, new: str) -> None:
@@ -302,9 +302,10 @@ def _rebase(named: Iterable[tuple[Any, str]], old: str, new: str) -> None:
     for item, name in named if before != after else ():
         stored = places.setting(item, name)
         if stored.startswith("//") or (stored and not old):
-            meant = os.path.normpath(bpy.path.abspath(stored, start=before))
+            written = portable_path(Path(os.path.normpath(bpy.path.abspath(stored, start=before))), new)
+            places.written_otherwise(stored, written)
             with _unheard():
-                places.set_setting(item, name, portable_path(Path(meant), new))
+                places.set_setting(item, name, written)
 
 
 def _place(scene: bpy.types.Scene, depth: Depth) -> int | None:

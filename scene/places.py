@@ -108,6 +108,12 @@ def stood(path: str) -> None:
         _stood.add(_plain(path))
 
 
+def written_otherwise(before: str, after: str) -> None:
+    """A path in the file is written otherwise, since the file goes elsewhere: that makes it no more the artist's."""
+    if not is_artists(before):
+        _stood.add(_plain(after))
+
+
 def _look_for_appended() -> None:
     """As `file_joined`, where Blender does not tell: what was appended is new, and its library is there."""
     if not bpy.data.libraries:

@@ -122,6 +122,17 @@ def test_what_a_file_names_is_not_the_artists_before_the_worker_has_listed_its_e
     assert bpy.context.scene.fathom_parallax.complete_from == theirs and not places.is_artists(theirs)
 
 
+@pytest.mark.parametrize("theirs", ["///theirs/mattes", "//../../../../../../../../../../theirs/mattes"])
+def test_what_a_file_names_by_way_of_the_root_is_not_the_artists_once_it_is_saved_elsewhere(folder, tmp_path, theirs):
+    bpy.context.scene.fathom.mattes = theirs
+    bpy.ops.wm.save_mainfile()
+    bpy.ops.wm.open_mainfile(filepath=bpy.data.filepath)
+    for place in ("elsewhere/deep/a.blend", "elsewhere/a.blend"):
+        bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / place))
+        named = bpy.context.scene.fathom.mattes
+        assert os.path.normpath(bpy.path.abspath(named)) == "/theirs/mattes" and not places.is_artists(named)
+
+
 @pytest.mark.skipif(not versions.HEARS_IMPORTS, reason="This Blender does not tell that something was appended")
 def test_what_the_settings_of_an_appended_scene_name_to_be_read_stays_that_of_its_shot(folder, tmp_path, estimators):
     scene = bpy.context.scene
