@@ -282,6 +282,17 @@ def without_numbers(name: str) -> tuple[str, ...]:
     return _parts(name).texts
 
 
+def is_one_sequence(name: str, other: str) -> bool:
+    """Whether two file names differ in their last number at most, which is the frame to Blender: shots and versions
+    may lie in one folder.
+
+    >>> is_one_sequence("sh010.1001.exr", "sh010.1002.exr"), is_one_sequence("sh010.1001.exr", "sh020.1001.exr")
+    (True, False)
+    """
+    one, two = _parts(name), _parts(other)
+    return one.texts == two.texts and one.digits[:-1] == two.digits[:-1]
+
+
 def blender_misses(names: Sequence[str]) -> tuple[str, str] | None:
     """The first file of a sequence that Blender does not find, and the name that Blender looks for instead.
 

@@ -152,7 +152,7 @@ def warn_of_other_clip(named: str, source: Source, emit: Callable[[events.Event]
     what = None
     if made is not None and made.are_others(now):
         what = "was estimated before the clip changed: estimate it again"
-    elif numbering.without_numbers(plate.name) != numbering.without_numbers(other.name):
+    elif not numbering.is_one_sequence(plate.name, other.name):
         what = f"is of {other.name}, and this clip is {plate.name}: choose depth of this clip"
     elif theirs.kind == source.kind == "movie" and not _is_alike(theirs.fps, source.fps):
         what = f"is of {theirs.fps:g} frames/s, and this clip has {source.fps:g}: choose depth of this clip"

@@ -380,7 +380,7 @@ def is_of(plate: str, stored: str, *, is_movie: bool, owner: Any) -> bool:
     if is_movie or ours == theirs:
         return ours == theirs
     one, other = Path(ours), Path(theirs)
-    return one.parent == other.parent and numbering.without_numbers(one.name) == numbering.without_numbers(other.name)
+    return one.parent == other.parent and numbering.is_one_sequence(one.name, other.name)
 
 
 def corners_of(

@@ -121,6 +121,8 @@ def test_depth_of_another_clip_or_of_the_clip_before_it_changed_is_said(given, c
     names = tuple(f"avenue.{name.split('.')[-2]}.png" for name in source.files)
     (message,) = said(replace(source, files=names))
     assert f"is of {sequence.source.files[0]}, and this clip is avenue.1001.png" in message
+    shots = [tuple(name.replace("plate", shot) for name in source.files) for shot in ("sh010", "sh020")]
+    assert len(said(replace(source, files=shots[1]), source=replace(sequence.source, files=shots[0]))) == 1
     movie = Source(kind="movie", path=str(tmp_path / "street.mov"), fps=24.0)
     (message,) = said(replace(movie, fps=48.0), source=movie)
     assert "is of 24 frames/s, and this clip has 48" in message

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from bl_ext.dev.fathom.inference.contract import depth_sequence
 from bl_ext.dev.fathom.inference.contract.job import Source
-from bl_ext.dev.fathom.scene import current_run, disk_status, places, shot_list, source
-from bl_ext.dev.fathom.scene.versions import strips_of
+from bl_ext.dev.fathom.scene import current_run, depth_list, depth_strip, disk_status, places, shot_list, source
+from bl_ext.dev.fathom.scene.versions import strips_of, times_of
 from bl_ext.dev.fathom.scene.viewing import image_editor, shown
 from disk_watch import watched
 from drawing import look
@@ -87,6 +87,24 @@ def test_a_trimmed_strip_shows_the_frames_that_it_plays(scene):
     strip.use_reverse_frames = True
     scene.frame_current = 13
     assert not seen(SEQUENCER, scene).pictures, "it plays other frames"
+
+
+def test_a_shot_beside_it_in_its_folder_is_another(empty_file, tmp_path):
+    """Shots of one folder may differ in a number alone, and have the same frames."""
+    folder = depth_maker.make(tmp_path, plate_name="sh010.{:04d}.png")
+    strips = strips_of(empty_file.sequence_editor_create())
+    for shot, start in (("sh010", 1), ("sh020", 6)):
+        for frame in range(1, 6):
+            depth_maker.write_png(tmp_path / "plate" / f"{shot}.{frame:04d}.png", np.zeros((16, 24, 3), np.uint8))
+        strip = strips.new_image(shot, str(tmp_path / "plate" / f"{shot}.0002.png"), 1, start)
+        for frame in range(3, 6):
+            strip.elements.append(f"{shot}.{frame:04d}.png")
+    plate = str(tmp_path / "plate" / "sh010.0001.png")
+    assert [shown.strip_of(plate, empty_file, now=frame) for frame in (2, 7)] == [strips["sh010"], None]
+    strips["sh020"].channel = 2
+    bpy.ops.fathom.load_depth(directory=str(folder))
+    (strip,) = depth_strip.add(depth_list.load(empty_file), empty_file)
+    assert strip.channel == 3 and times_of(strip).left == 0, "in step with its plate, and not with what is above it"
 
 
 def test_depth_lies_where_the_strip_does(scene):
