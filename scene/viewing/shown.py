@@ -337,10 +337,10 @@ def _shows(strip: Any, plate: str, scene: bpy.types.Scene, now: int | None) -> b
     times = versions.times_of(strip)
     if now is not None and not max(times.left, times.content_start) <= now < min(times.right, times.content_end):
         return False
+    around, others = versions.with_metas(strip), versions.strips_of(scene.sequence_editor, nested=True)
     if any(
-        each.use_reverse_frames or each.strobe > 1 or len(getattr(each, "retiming_keys", ()))
-        for each in versions.with_metas(strip)
-    ):
+        each.use_reverse_frames or each.strobe > 1 or len(getattr(each, "retiming_keys", ())) for each in around
+    ) or any(each.type == "SPEED" and each.input_1 in around for each in others):
         return False
     return not any(getattr(strip, name, False) for name in ("undistort", "stabilize2d"))
 

@@ -84,9 +84,17 @@ def test_a_trimmed_strip_shows_the_frames_that_it_plays(scene):
     assert seen(SEQUENCER, scene).pictures[0].path.name == "disparity.0003.exr"
     scene.frame_current = 12
     assert not seen(SEQUENCER, scene).pictures
-    strip.use_reverse_frames = True
     scene.frame_current = 13
+    strip.use_reverse_frames = True
     assert not seen(SEQUENCER, scene).pictures, "it plays other frames"
+    strip.use_reverse_frames = False
+    assert seen(SEQUENCER, scene).pictures
+    strips = strips_of(scene.sequence_editor)
+    names = strips.bl_rna.functions["new_effect"].parameters
+    first = "input1" if "input1" in names else "seq1"
+    length = {"length": 5} if "length" in names else {"frame_end": 16}
+    strips.new_effect("faster", "SPEED", 5, frame_start=11, **length, **{first: strip})
+    assert not seen(SEQUENCER, scene).pictures
 
 
 def test_a_shot_beside_it_in_its_folder_is_another(empty_file, tmp_path):
