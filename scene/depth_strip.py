@@ -38,7 +38,7 @@ def add(depth: Depth, scene: bpy.types.Scene) -> list[Any]:
     if depth.unreadable is not None:
         raise DepthError(depth.unreadable)
     strips = versions.strips_of(scene.sequence_editor_create())
-    plate = shown.strip_of(depth_sequence.plate_file(depth.source), scene)
+    plate = shown.strip_of(depth_sequence.plate_file(depth.source), scene, count=shown.count_of(depth.source))
     channel = 1 + max((strip.channel for strip in strips), default=0)
     offset = depth.frame_offset if plate is None else shown.offset_of(plate)
     first, last = shots[0].first_frame + offset, shots[-1].last_frame + offset

@@ -104,7 +104,7 @@ def add(strip: Any, scene: bpy.types.Scene, depth: Depth, shot: Shot, effect: st
     plate = depth_sequence.plate_file(depth.source)
     if shown.is_on(strip, plate, scene):
         from_strip(strip, scene)
-    offset = shown.offset_on(strip, plate, scene)
+    offset = shown.offset_on(strip, plate, scene, count=shown.count_of(depth.source))
     depth = depth if offset is None else replace(depth, frame_offset=offset)
     group = _group(depth, shot, _EFFECTS[effect], strip)
     for modifier in _modifiers(strip):
@@ -125,10 +125,10 @@ def input_of(modifier: Any, name: str) -> Any:
 def moved(depth: Depth) -> list[str]:
     """Names of strips that show their clip at other frames than the effects by this depth that they have."""
     image, plate = find_disparity_image(depth), depth_sequence.plate_file(depth.source)
-    found = []
+    found, count = [], shown.count_of(depth.source)
     for strip, scene in _strips() if IS_THERE and image is not None else ():
         offsets = [each.node_group.get(tags.OFFSET) for each in _modifiers(strip) if _is_of(each.node_group, image)]
-        is_elsewhere = shown.offset_on(strip, plate, scene) not in offsets
+        is_elsewhere = shown.offset_on(strip, plate, scene, count=count) not in offsets
         if offsets and is_elsewhere and shown.is_on(strip, plate, scene):
             found.append(strip.name)
     return found

@@ -19,6 +19,7 @@ import numpy as np
 
 from ...inference.contract import depth_sequence, numbering
 from ...inference.contract.depth_sequence import Range, Shot
+from ...inference.contract.job import Source
 from ...inference.contract.numbering import NumberingError
 from .. import current_run, depth_list, tags, versions, wording
 from ..depth import DepthError
@@ -63,6 +64,8 @@ class Viewed:
         Of the plate, as displayed.
     shots : tuple of Shot
         With their value ranges; of one in the making those that are finished.
+    count : int or None
+        See `count_of`.
     so_far : Range or None
         Of one in the making: the value range of what is there.
     """
@@ -74,6 +77,7 @@ class Viewed:
     first_frame: int
     last_frame: int
     size: tuple[int, int]
+    count: int | None = None
     job: str = ""
     shots: tuple[Shot, ...] = ()
     so_far: Range | None = None
@@ -206,6 +210,7 @@ def _look_for_entry(key: tuple[str, EntryKey]) -> Viewed | None:
         first_frame=sequence.first_frame,
         last_frame=sequence.last_frame,
         size=plate_size(depth),
+        count=count_of(depth.source),
         job=sequence.fingerprint,
         shots=tuple(map(_brief, sequence.shots)),
     )
@@ -231,6 +236,7 @@ def _look_for_target(target: Target) -> Viewed:
         first_frame=plate.first_frame,
         last_frame=plate.last_frame,
         size=(plate.source.width or 0, plate.source.height or 0),
+        count=count_of(plate.source),
         shots=tuple(map(_brief, shots)),
         so_far=_range_of(target.folder, loose),
     )
@@ -292,29 +298,35 @@ def _in_clip_editor(viewed: Viewed, space: bpy.types.SpaceClipEditor, scene: bpy
 def _in_sequencer(viewed: Viewed, scene: bpy.types.Scene) -> Place | None:
     """On the strip of the plate under the playhead."""
     now = scene.frame_current
-    strip = strip_of(viewed.plate, scene, now=now)
+    strip = strip_of(viewed.plate, scene, count=viewed.count, now=now)
     if strip is None:
         return None
     corners, crop = corners_of(strip, scene, viewed.size)
     return Place(corners, now - offset_of(strip), crop)
 
 
-def strip_of(plate: str, scene: bpy.types.Scene, *, now: int | None = None) -> Any | None:
+def count_of(source: Source) -> int | None:
+    """How many frames a strip of a plate has that plays it frame by frame; None where that is not known."""
+    return source.frame_count if source.kind == "movie" and not source.stream else None
+
+
+def strip_of(plate: str, scene: bpy.types.Scene, *, count: int | None, now: int | None = None) -> Any | None:
     """The strip that shows a plate, frame for frame: the active one, else the topmost; None where none does.
 
-    `plate` is the movie, or the sequence's first file; at `now`, where that is a frame of the scene.
+    `plate` is the movie, or the sequence's first file, with as many frames as `count_of` says; at `now`, where that is
+    a frame of the scene.
     """
     editor = scene.sequence_editor
     strips = versions.strips_of(editor) if editor else []
-    found = [each for each in strips if not each.mute and _shows(each, plate, scene, now)]
+    found = [each for each in strips if not each.mute and _shows(each, plate, scene, count, now)]
     if editor and editor.active_strip in found:
         return editor.active_strip
     return max(found, key=lambda each: each.channel, default=None)
 
 
-def offset_on(strip: Any, plate: str, scene: bpy.types.Scene) -> int | None:
-    """As `offset_of`, of any strip; None where it does not show a plate, frame for frame."""
-    return offset_of(strip) if _shows(strip, plate, scene, None) else None
+def offset_on(strip: Any, plate: str, scene: bpy.types.Scene, *, count: int | None) -> int | None:
+    """As `offset_of`, of any strip; None where it does not show a plate, frame for frame; see `strip_of`."""
+    return offset_of(strip) if _shows(strip, plate, scene, count, None) else None
 
 
 def offset_of(strip: Any) -> int:
@@ -330,12 +342,15 @@ def offset_of(strip: Any) -> int:
     return round(times.content_start) - first - times.trim_start
 
 
-def _shows(strip: Any, plate: str, scene: bpy.types.Scene, now: int | None) -> bool:
+def _shows(strip: Any, plate: str, scene: bpy.types.Scene, count: int | None, now: int | None) -> bool:
     """Whether a strip shows a plate, at a frame where that is one, without other frames or shapes than its file's."""
     if not is_on(strip, plate, scene):
         return False
     times = versions.times_of(strip)
     if now is not None and not max(times.left, times.content_start) <= now < min(times.right, times.content_end):
+        return False
+    length = versions.length_of(strip) + times.trim_start + times.trim_end
+    if strip.type == "MOVIE" and count is not None and abs(length - count) > 1:  # played at the scene's frame rate
         return False
     around, others = versions.with_metas(strip), versions.strips_of(scene.sequence_editor, nested=True)
     if any(

@@ -1,5 +1,6 @@
 """Strips, clips and files become sources with the frame numbers that Blender shows, or are unsupported with a cure."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import bpy
@@ -286,12 +287,11 @@ def test_a_strip_in_a_meta_strip_that_is_changed_is_declined(change, says, strip
     outer = strips.new_meta("outer", 1, 1)
     strip = image_strip(versions.strips_of(versions.strips_of(outer).new_meta("inner", 1, 1)), files)
     source.from_strip(strip, empty_file)
-    assert viewing.offset_on(strip, str(files[0]), empty_file) is not None
+    assert viewing.offset_on(strip, str(files[0]), empty_file, count=None) is not None
     change(strips, outer)
     with pytest.raises(SourceError, match=says):
         source.from_strip(strip, empty_file)
-    if change is not speed_effect:
-        assert viewing.offset_on(strip, str(files[0]), empty_file) is None
+    assert viewing.offset_on(strip, str(files[0]), empty_file, count=None) is None
 
 
 @pytest.mark.parametrize(("flag", "says"), [("undistort", "undistorted"), ("stabilize2d", "stabilized")])
@@ -346,10 +346,25 @@ def test_a_strip_at_another_rate_than_the_scene_is_refused(strips, empty_file, c
             sound=False,
             use_framerate=False,
         )
+    (strip,) = versions.strips_of(empty_file.sequence_editor)
     with pytest.raises(
         SourceError, match=r"another speed than its clip; set the scene's frame rate to the clip's \(25 fps\)"
     ):
-        source.from_strip(versions.strips_of(empty_file.sequence_editor)[0], empty_file)
+        source.from_strip(strip, empty_file)
+    assert viewing.offset_on(strip, str(clip_file), empty_file, count=12) is None
+    empty_file.render.fps = 25
+    assert viewing.offset_on(strip, str(clip_file), empty_file, count=12) == 0
+
+
+def test_no_depth_lies_on_a_strip_that_has_another_length_than_the_clip(strips, empty_file, clip_file):
+    """As one has that plays at another rate."""
+    strip = strips.new_movie("shot", str(clip_file), 1, 3)
+    trim(strip, start=2, end=1)
+    counts = [
+        viewing.count_of(replace(source.of_movie(str(clip_file), None), frame_count=n)) for n in (12, 13, 10, None)
+    ]
+    offsets = [viewing.offset_on(strip, str(clip_file), empty_file, count=count) for count in counts]
+    assert offsets == [2, 2, None, 2]
 
 
 @pytest.mark.parametrize("count", [4, 30])
