@@ -258,11 +258,15 @@ def _with_rest(
     """The dynamic objects [H, W] with what belongs to them by the network, of what lies between and is not measured.
 
     Something plain and dark does not show how it moves. To a network it is one with the object, if it is more like the
-    object's inner part than like what is beyond it, and the two differ.
+    object's inner part than like what is beyond it, and the two differ. Beyond is outside of the object's convex hull:
+    what lies farther than the reach from all that was found of a large object may still be its inside.
     """
     own = (objects > 0) & (depths > 0)[objects]
     reach = round(_BESIDE * max(objects.shape))
-    away = cv2.distanceTransform((~own).astype(np.uint8), cv2.DIST_L2, 5)
+    whole = own.astype(np.uint8)
+    for label in np.unique(objects[own]):
+        cv2.fillConvexPoly(whole, cv2.convexHull(cv2.findNonZero((objects == label).astype(np.uint8))), 1)
+    away = cv2.distanceTransform(1 - whole, cv2.DIST_L2, 5)
     window = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     between = cv2.morphologyEx(own.astype(np.uint8), cv2.MORPH_CLOSE, window) > 0
     beside = (objects == 0) & (away <= reach) & (confidence < _SURE) & (learned > 0)

@@ -193,11 +193,11 @@ def test_the_rim_of_an_object_is_its_own_by_the_ratio_of_its_depth(seen, expecte
     np.testing.assert_allclose(result[rim], expected, rtol=1e-5)
 
 
-def leaning(objects, confidence=None):
+def leaning(objects, confidence=None, person=PERSON):
     """A person before a far wall, who leans to it in the network's eyes; blended with what the objects [H, W] have."""
     learned = np.full((HEIGHT, WIDTH), 0.1, np.float32)
-    learned[20:80] = np.where(PERSON[20:80], np.linspace(0.2, 0.8, 60, dtype=np.float32)[:, None], learned[20:80])
-    image = np.where(PERSON[..., None], np.uint8(20), np.uint8(120)).repeat(3, axis=2)
+    learned[20:80] = np.where(person[20:80], np.linspace(0.2, 0.8, 60, dtype=np.float32)[:, None], learned[20:80])
+    image = np.where(person[..., None], np.uint8(20), np.uint8(120)).repeat(3, axis=2)
     sure = np.zeros((HEIGHT, WIDTH), np.float32) if confidence is None else confidence
     measured = np.full((HEIGHT, WIDTH), 0.1, np.float32)
     depths = np.array([0, 0.5], np.float32)
@@ -222,6 +222,16 @@ def test_what_is_plain_beside_a_dynamic_object_belongs_to_it_if_the_network_sees
     whole, part = (leaning(objects.astype(np.int32))(160.0) for objects in (PERSON, found))
     np.testing.assert_allclose(part[PERSON], whole[PERSON], rtol=0.1)
     np.testing.assert_allclose(part[~PERSON], whole[~PERSON], rtol=0.1)
+
+
+def test_the_shoulder_of_somebody_near_belongs_to_him_though_it_is_far_from_what_shows_that_he_moves():
+    person = np.zeros_like(PERSON)
+    person[20:80, 50:104] = True
+    found = person.copy()
+    found[32:62, 64:] = False
+    whole, part = (leaning(objects.astype(np.int32), person=person)(160.0) for objects in (person, found))
+    np.testing.assert_allclose(part[person], whole[person], rtol=0.1)
+    np.testing.assert_allclose(part[~person], whole[~person], rtol=0.1)
 
 
 def test_what_is_measured_beside_a_dynamic_object_stays():
