@@ -42,8 +42,8 @@ _RIM = 0.2  # relative difference of inverse depth within which what is seen is 
 _RIM_ROWS, _RIM_LEAST = 4, 3  # rows above what lies below the ground, and how many of them are ground
 _CONFIRMED, _WINDOW = 0.15, 9  # confidence, over so many pixels, from which on other frames confirm it nevertheless
 _SMALLEST = np.ones((3, 3), np.uint8)  # what is no noise
-_RUNS_OVER, _SPREADS = 0.015, 0.05  # of the long side: rim of an object, and how far the ground around it tells its own
-_IS_GROUND = np.log(1.5)  # what the network may have ground beside an object too near or too far
+_RUNS_OVER, _SPREADS = 0.015, 0.05  # of the long side: rim of what is no ground, and how far ground beside that tells
+_IS_GROUND = np.log(1.5)  # what the network may have that ground too near or too far
 _ENOUGH = 1e-3  # share of such ground around a pixel, from which on it is known
 
 
@@ -215,19 +215,26 @@ def without_mirrored(
     -------
     inverse_depth : float32 [H, W]
     mirrored : bool [H, W]
+
+    Notes
+    -----
+    A network may have all of a wet road too far away. So what it sees counts relative to the measured ground around,
+    as it sees that.
     """
     candidates = below(measured, ground)
     if not candidates.any():
         return measured, candidates
     least = np.float32(1e-3) * ground.max()
-    lowest, level, shown = (np.log(np.maximum(each, least)) for each in (measured, ground, seen))
+    lowest, level = (np.log(np.maximum(each, least)) for each in (measured, ground))
+    sinks = (measured < np.float32(_CLOSELY) * ground) & (ground > 0)
+    off, around = _off(ground, seen, ~sinks & (lowest - level < _RIM), sinks)
     falls = np.where(candidates, level - lowest, 0)
+    shown = level + off - np.where(np.isnan(around), 0, around)
     rises = np.clip(np.where(candidates, shown - lowest, 0), -falls, falls)
     side = 2 * round(_AROUND * measured.shape[1] / 2) + 1
     risen, fallen = (cv2.blur(each, (side, side), borderType=cv2.BORDER_CONSTANT) for each in (rises, falls))
     sure = candidates & (risen > _SEEN * fallen)
-    around = cv2.dilate(sure.astype(np.uint8), np.ones((_BESIDE, _BESIDE), np.uint8)) > 0
-    mirrored = sure | (around & (measured < np.float32(_CLOSELY) * ground))
+    mirrored = sure | (sinks & (cv2.dilate(sure.astype(np.uint8), np.ones((_BESIDE, _BESIDE), np.uint8)) > 0))
     return np.where(mirrored, ground, measured), mirrored
 
 
@@ -246,15 +253,27 @@ def rises(ground: NDArray[np.float32], seen: NDArray[np.float32], objects: NDArr
     float32 [H, W]
         Difference of the logarithms of inverse depth; infinite where no ground is known.
     """
+    off, around = _off(ground, seen, ~objects, objects)
+    return np.where(np.isnan(around), np.float32(np.inf), off - around)
+
+
+def _off(
+    ground: NDArray[np.float32], seen: NDArray[np.float32], level: NDArray[np.bool_], other: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """How much nearer than the ground a network sees each pixel [H, W], and how much so the ground around it.
+
+    Both are differences of logarithms of inverse depth; the second is NaN where there is none. That ground is what is
+    `level`, but for the rim of what is `other`, whose depth runs over into it.
+    """
     long_side = max(ground.shape)
     least = np.float32(max(1e-3 * float(ground.max()), 1e-12))
     off = np.log(np.maximum(seen, least)) - np.log(np.maximum(ground, least))
     side = 2 * round(_RUNS_OVER * long_side) + 1
-    beside = cv2.dilate(objects.astype(np.uint8), np.ones((side, side), np.uint8)) == 0
+    beside = level & (cv2.dilate(other.astype(np.uint8), np.ones((side, side), np.uint8)) == 0)
     used = (beside & (ground > 0) & (np.abs(off) < _IS_GROUND)).astype(np.float32)
     total, weight = (cv2.GaussianBlur(each, (0, 0), _SPREADS * long_side) for each in (used * off, used))
     around = total / np.maximum(weight, np.float32(_ENOUGH))
-    return np.where((ground > 0) & (weight > _ENOUGH), off - around, np.float32(np.inf))
+    return off, np.where((ground > 0) & (weight > _ENOUGH), around, np.float32(np.nan))
 
 
 def _falls(plane: NDArray[np.float64], views: Views, frame: int) -> NDArray[np.float32]:

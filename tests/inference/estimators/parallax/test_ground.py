@@ -91,6 +91,11 @@ def wet(x, z):
     return (np.abs(x) < 3) & ((x + 0.7 * z) % 1.5 < 0.9)
 
 
+def hole(x, z):
+    """A patch of the floor with floor on all sides."""
+    return (np.abs(x - 0.3) < 0.8) & (np.abs(z - 4.5) < 0.9)
+
+
 def error(estimate, true, where):
     """Mean relative error of depth."""
     return float(np.mean(np.abs(true / np.maximum(estimate, 1e-4) - 1)[where]))
@@ -139,6 +144,26 @@ def test_a_mirror_image_confirmed_by_other_frames_is_the_ground_that_it_lies_in(
         room.completed(grounded=False)
 
 
+def seen_too_far(room, frame):
+    """What a weak network makes of a floor: all around its middle a quarter too far away, with soft edges."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    dark = np.exp(-(((x - 85) / 40) ** 2 + ((y - 70) / 30) ** 4))
+    return cv2.GaussianBlur(room.true[frame] * (1 - 0.27 * dark).astype(np.float32), (0, 0), 2)
+
+
+def test_a_mirror_image_is_ground_also_where_a_network_has_all_ground_around_too_far_away():
+    room = Room(wet=hole)
+    for frame in (0, COUNT - 1):
+        level = ground.inverse_depth(room.plane(), room.views, frame)
+        inside = cv2.erode(room.changed[frame].astype(np.uint8), np.ones((3, 3))) > 0
+        seen = seen_too_far(room, frame)
+        assert np.median((room.true[frame] / seen)[inside]) > 1.3
+        depth, mirrored = ground.without_mirrored(room.measured[frame], level, seen)
+        assert mirrored[inside].mean() > 0.97
+        assert error(depth, room.true[frame], inside) < 0.03
+        assert mirrored[~room.changed[frame]].mean() < 0.01
+
+
 BELOW = {
     "pit": lambda x, z: 1.5 * ((np.abs(x - 0.5) < 1) & (np.abs(z - 5) < 1.2)),
     "stairs": lambda x, z: 0.5 * np.clip(np.ceil((z - 4) / 0.5), 0, 6) * (np.abs(x) < 1.5),
@@ -157,6 +182,15 @@ def test_what_really_lies_below_the_ground_stays(below, blur):
     assert deep.mean() > 0.02
     assert mirrored[deep].mean() < 0.02
     assert error(depth, room.true, deep) < 0.03
+
+
+@pytest.mark.parametrize("below", BELOW.values(), ids=BELOW)
+def test_what_really_lies_below_the_ground_stays_where_a_network_has_it_and_all_around_too_far_away(below):
+    room = Room(below=below)
+    for frame in (0, COUNT - 1):
+        level = ground.inverse_depth(room.plane(), room.views, frame)
+        _, mirrored = ground.without_mirrored(room.measured[frame], level, seen_too_far(room, frame))
+        assert mirrored[room.changed[frame]].mean() < 0.02
 
 
 def test_learned_depth_beyond_infinity_lies_below_no_ground():
@@ -181,11 +215,6 @@ def without_sunken(room, confidence):
     plane, sure = room.plane(), np.full(NOTHING.shape, confidence, np.float32)
     found = [ground.sunken(room.measured[frame], sure, plane, room.views, frame) for frame in range(COUNT)]
     return tuple(np.stack(each) for each in zip(*found, strict=True))
-
-
-def hole(x, z):
-    """A patch of the floor with floor on all sides."""
-    return (np.abs(x - 0.3) < 0.8) & (np.abs(z - 4.5) < 0.9)
 
 
 @pytest.mark.parametrize("pitch", [0.15, 0.6])
