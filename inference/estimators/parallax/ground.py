@@ -140,6 +140,11 @@ def above_horizon(plane: NDArray[np.float64], views: Views, frame: int) -> NDArr
     return (_falls(plane, views, frame) < 0) & bool(plane.any())
 
 
+def climbs(plane: NDArray[np.float64], views: Views, frame: int) -> NDArray[np.float32]:
+    """How much higher than the camera each pixel's ray [H, W] comes, for each unit along the view."""
+    return -_falls(plane, views, frame)
+
+
 def below(measured: NDArray[np.float32], ground: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Where measured inverse depth [H, W] is well below the ground's, which is 0 where there is none."""
     return (measured < np.float32(_BELOW) * ground) & (ground > 0)

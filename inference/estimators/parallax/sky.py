@@ -3,8 +3,10 @@
 A region of the image is sky where all of this says so: it is even, reaches the image's upper edge and lies above the
 horizon of the ground that the camera moves over, as no wall does that stands on that ground, unless something hides its
 lower part. And it is blue or bright, and behind things that are many camera heights away, as no ceiling or wall of a
-room is; where it is blue, some of them are enough. The frames of a shot decide together, so that sky does not come and
-go. Without a ground there is no horizon, and nothing is taken for sky.
+room is that a camera at eye level sees; where it is blue, some of them are enough. A ceiling above a camera near the
+floor, or of a hall, is as many heights away, but ends at one height all around, as roofs and trees do not: what ends so
+is sky only if it is clearly blue. The frames of a shot decide together, so that sky does not come and go. Without a
+ground there is no horizon, and nothing is taken for sky.
 
 `depth_maps.refining.find_sky` asks for less, since there somebody has said that the shot shows one.
 """
@@ -25,10 +27,12 @@ _BLUR, _EVEN = 1.2, 2.0  # pixels; largest change of a color, in levels a pixel
 _LEAST = 0.005  # of the image
 _BELOW = 0.1  # of a region that may lie below the horizon, as what is known of it is not exact
 _BLUE, _STILL_BLUE = 0.04, 0.02  # blue beyond red, of the mean: what decides, and what is sky where there is one
-_BRIGHT, _STILL_BRIGHT = 180, 165  # level of the darkest color, likewise
+_BRIGHT, _STILL_BRIGHT = 215, 200  # level of the darkest color, likewise: above that of most ceilings
 _DARK = 40  # mean level below which a color says little, as at night
 _BLUE_AWAY, _BRIGHT_AWAY = 5.5, 8.0  # camera heights to what sky ends behind; rooms have 2 to 5
 _BLUE_SHARE, _BRIGHT_SHARE = 0.25, 0.5  # of what it ends behind that is at least so far away
+_CLEARLY = 0.2  # blue beyond red, of the mean, that no ceiling has in cool light
+_LEVEL, _LEVEL_SHARE = 0.15, 0.4  # relative difference of heights that are one, and share of a rim at one height
 _RIM = 9  # pixels around a region: what it ends behind
 _LIKE = 9.0  # levels by which each color of other regions, and of the edge pixels, differs from the sky's at most
 _EDGE, _NEAR = 3, 31  # pixels: width of the edge, and of the window whose sky its colors are compared to
@@ -70,7 +74,8 @@ def find(
         regions = [each for each in _even(image) if each[0].any() and _mostly(above, each)]
         if height > 0 and regions:
             distance = 1 / np.maximum(matched(frame) * height, 1e-6)  # in camera heights
-            verdicts.append(np.any([_decides(image, each, distance) for each in regions], axis=0))
+            rise = distance * ground.climbs(plane, views, frame)
+            verdicts.append(np.any([_decides(image, each, distance, rise) for each in regions], axis=0))
     agreed = np.mean(verdicts, axis=0) > 0.5 if verdicts else np.zeros(2, bool)
     agreed[1] &= not agreed[0]  # beside blue sky, what is bright may be a house
     return np.where(agreed, (_STILL_BLUE, _STILL_BRIGHT), np.inf)
@@ -128,14 +133,33 @@ def _mostly(above: NDArray[np.bool_], region: NDArray[np.bool_]) -> bool:
     return bool(np.mean(above[region]) >= 1 - _BELOW)
 
 
-def _decides(image: NDArray[np.uint8], region: NDArray[np.bool_], distance: NDArray[np.float32]) -> tuple[bool, bool]:
-    """Whether a region is blue, and whether it is bright, and behind what is far away."""
+def _decides(
+    image: NDArray[np.uint8], region: NDArray[np.bool_], distance: NDArray[np.float32], rise: NDArray[np.float32]
+) -> tuple[bool, bool]:
+    """Whether a region is blue, and whether it is bright, and behind what is far away and no room's walls.
+
+    `distance` and `rise`, how much higher it is than the camera, are of what is seen, in camera heights.
+    """
     outside = [cv2.dilate(region.astype(np.uint8), np.ones((side, side), np.uint8)) > 0 for side in (3, _RIM)]
     rim = outside[1] & ~outside[0]
-    blue, bright = _is_sky(image[region].mean(axis=0), (_BLUE, _BRIGHT))
-    ends = distance[rim] if rim.any() else np.zeros(1)
+    mean = image[region].mean(axis=0)
+    blue, bright = _is_sky(mean, (_BLUE, _BRIGHT))
+    if not (rim.any() and (blue or bright)):
+        return False, False
+    ends = distance[rim]
     behind_some, behind_most = np.mean(ends > _BLUE_AWAY) > _BLUE_SHARE, np.mean(ends > _BRIGHT_AWAY) > _BRIGHT_SHARE
+    if not _is_sky(mean, (_CLEARLY, np.inf))[0] and _share_level(rise[rim]) > _LEVEL_SHARE:
+        return False, False
     return bool(blue and behind_some), bool(bright and behind_most)
+
+
+def _share_level(rise: NDArray[np.float32]) -> float:
+    """The largest share of some heights above the camera that are about one."""
+    ordered = np.sort(rise[rise > 0])
+    if not len(ordered):
+        return 0.0
+    ends = np.searchsorted(ordered, ordered * np.float32((1 + _LEVEL) / (1 - _LEVEL)), side="right")
+    return float(np.max(ends - np.arange(len(ordered))) / len(rise))
 
 
 def _is_sky(mean: NDArray[np.floating], look: Sequence[float] | NDArray[np.float64]) -> tuple[bool, bool]:

@@ -75,6 +75,34 @@ def test_a_blue_wall_or_ceiling_of_a_room_is_no_sky_where_its_lower_part_is_hidd
     assert is_none(found(lambda frame: street(color, frame=frame), away=6.0))
 
 
+def between_walls(color, top):
+    """What a camera sees between two walls and before a third, many camera heights away, below something even.
+
+    `top` is how much higher than the camera they end, by column; returns its image and inverse depth.
+    """
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    across, climbs = np.abs(x - 99.5) / 150.0, (HORIZON - 0.5 - y) / 150.0
+    away = np.minimum(60.0, 20.0 / np.maximum(across, 1e-6))
+    above = climbs * away > top
+    image = np.random.default_rng(0).integers(40, 140, (HEIGHT, WIDTH, 3), np.uint8)
+    image[above] = color
+    walls = np.where(climbs < 0, np.maximum(1 / away, -climbs / 1.6), 1 / away)
+    return image, np.where(above, cv2.blur(walls, (9, 9)), walls).astype(np.float32)
+
+
+@pytest.mark.parametrize("color", [OVERCAST, COOL])
+def test_a_ceiling_is_no_sky_where_the_camera_is_near_the_floor_or_the_room_is_a_hall(color):
+    image, inverse_depth = between_walls(color, 7.0)
+    assert is_none(sky.find(views(), GROUND, lambda _: image, lambda _: inverse_depth, check=lambda: None))
+
+
+@pytest.mark.parametrize("color", [OVERCAST, COOL, BLUE])
+def test_sky_ends_at_roofs_of_several_heights_or_is_clearly_blue(color):
+    roofs = 7.0 if color == BLUE else np.repeat([3.0, 9.0, 5.0, 7.0, 4.0, 6.0, 10.0, 5.0], WIDTH // 8)
+    image, inverse_depth = between_walls(color, roofs)
+    assert not is_none(sky.find(views(), GROUND, lambda _: image, lambda _: inverse_depth, check=lambda: None))
+
+
 def test_blue_sky_between_near_things_ends_behind_what_is_far_somewhere():
     inverse_depth = np.full((HEIGHT, WIDTH), 1 / 6.0, np.float32)
     inverse_depth[:, 110:] = 1 / 30.0
