@@ -225,6 +225,8 @@ def may_be_of_checkpoints(error: Exception) -> bool:
     if isinstance(error, RuntimeError):  # torch's for shapes that do not fit, and for much else
         is_plain = type(error) in (RuntimeError, NotImplementedError)
         return is_plain and not any(word in str(error) for word in _OF_THE_SYSTEM)
+    if type(error).__module__.startswith("numba."):  # of compiled loops, for which other types have to be compiled
+        return type(error).__name__ == "TypingError"
     return isinstance(error, _OF_ARRAYS)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from inference.contract import exit_codes, own_files
 from inference.contract.own_files import Names
+from inference.depth_maps import temporal
 from inference.run import checkpoints, shots
 from tests.footage_maker import stills
 from tests.marks import rest_slow
@@ -150,6 +151,13 @@ def test_what_an_earlier_run_left_survives_a_gpu_that_fails(worker, tmp_path):
             assert int(file["next"]) == 2
     worker.environment["FATHOM_TEST_DRIVER"] = ""
     assert worker.estimate(plate, folder, *options).returncode == exit_codes.OK
+
+
+def test_text_where_a_compiled_loop_needs_numbers_may_be_that_of_checkpoints():
+    text = np.full((2, 3, 4), "0.5")
+    with pytest.raises(Exception, match="nopython") as found:
+        temporal.settle(text, np.ones(text.shape, np.float32))
+    assert shots.may_be_of_checkpoints(found.value)
 
 
 @pytest.mark.parametrize(
