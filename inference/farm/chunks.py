@@ -144,6 +144,7 @@ def do_all(
             if not isinstance(error, OSError) or not is_of_files(error):
                 raise
             planning.require_work(folder, plan)  # without it, why a file is missing would be said wrong
+            _require_left(folder, plan, error)
             raise unwritable(error, error.filename or folder) from error
     return sum(len(plan.chunks[number].units) for number in left)
 
@@ -433,6 +434,24 @@ def _require_whole(folder: Path, plan: Plan, numbers: Sequence[int]) -> None:
             f"{what[0].upper()}{what[1:]} left damaged files.",
             hint=f"Do {'it' if is_one else 'them'} again: {setting('chunks', as_ranges(damaged))}.",
         )
+
+
+def _require_left(folder: Path, plan: Plan, error: OSError) -> None:
+    """Raise a `Failure` (INCOMPLETE) where an error is that a file which a chunk has left is missing.
+
+    The chunk still counts as done: a network disk may show another computer's files late.
+    """
+    if not isinstance(error, FileNotFoundError) or not error.filename:
+        return
+    for number in range(len(plan.chunks)):
+        note = note_of(folder, plan, number)
+        if note is not None and any(folder / file.path == Path(error.filename) for file in note.files):
+            raise Failure(
+                exit_codes.INCOMPLETE,
+                f"{error.filename}, which chunk {number} left, is missing.",
+                hint="Try again if the disk shows other computers' files late; else merge, which lists the chunks to do "
+                "again.",
+            ) from error
 
 
 def _own_names() -> tuple[str, ...]:

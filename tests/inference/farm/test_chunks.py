@@ -143,6 +143,17 @@ def test_damaged_results_of_an_earlier_phase_are_named(farm, cut_clip):
     assert "ValueError" in (farm.output / ".fathom" / "chunks" / "000004.log").read_text()
 
 
+def test_a_missing_result_of_an_earlier_phase_is_named(farm, cut_clip):
+    farm.plan(cut_clip)
+    assert farm.do("0-1").returncode == 0
+    lost = farm.output / ".fathom" / "shot.0001-0015" / "bright" / "000003.npy"
+    lost.unlink()
+    done = farm.do("4")
+    assert done.returncode == exit_codes.INCOMPLETE and f"{lost}, which chunk 0 left, is missing." in done.stderr
+    assert "chunk 0 is damaged" in farm.merge().stderr
+    assert farm.do("0,4").returncode == 0
+
+
 @pytest.mark.slow
 def test_killed_chunks_are_done_again(farm, cut_clip, whole, helpers):
     killed = ("--parameter", "killed=3")
