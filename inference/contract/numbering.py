@@ -119,10 +119,7 @@ def digits(names: Sequence[str], otherwise: int = 4) -> int:
     >>> digits(["plate.01001.exr", "plate.01002.exr"]), digits(["take2.8.png", "take2.10.png"]), digits([])
     (5, 1, 4)
     """
-    try:
-        index = _index(tuple(names)) if names else None
-    except NumberingError:
-        index = None
+    index = _index_or_none(names) if names else None
     found = [len(_parts(name).digits[-1 if index is None else index]) for name in names if _parts(name).digits]
     return min(found, default=otherwise)
 
@@ -262,15 +259,24 @@ def name_of(path: str, files: Sequence[str], *, stream: int = 0) -> str:
     """
     if not files:
         return (Path(path).stem or Path(path).name) + (f" stream {stream}" if stream else "")
-    one = _parts(files[0])
-    try:
-        index = _index(tuple(files))
-    except NumberingError:
-        index = None
+    one, index = _parts(files[0]), _index_or_none(files)
     if index is None:
         return Path(files[0]).stem
     before = "".join(text + digits for text, digits in zip(one.texts[:index], one.digits)) + one.texts[index]
     return before.strip("._- ([{") or Path(path).name or Path(files[0]).stem
+
+
+def pattern_of(files: Sequence[str]) -> str:
+    """The name that all files of a sequence have, with # for the frame; the first one's where they are not numbered.
+
+    >>> pattern_of(["sh010.1001.left.exr", "sh010.1002.left.exr"])
+    'sh010.#.left.exr'
+    """
+    one, index = _parts(files[0]), _index_or_none(files)
+    if index is None:
+        return files[0]
+    digits = [*one.digits[:index], "#", *one.digits[index + 1 :], ""]
+    return "".join(text + number for text, number in zip(one.texts, digits))
 
 
 def without_numbers(name: str) -> tuple[str, ...]:
@@ -319,6 +325,14 @@ def _numbers(names: tuple[str, ...]) -> tuple[int, ...]:
     if index is None:
         return tuple(frame_number(name) for name in names)
     return tuple(_parts(name).numbers[index] for name in names)
+
+
+def _index_or_none(names: Sequence[str]) -> int | None:
+    """As `_index`; None as well where it is not clear."""
+    try:
+        return _index(tuple(names))
+    except NumberingError:
+        return None
 
 
 def _index(names: tuple[str, ...]) -> int | None:

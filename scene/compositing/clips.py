@@ -39,7 +39,7 @@ def is_foreign(setup: Setup, node: bpy.types.Node) -> bool:
     if path is None or tree.shows_clip(node, setup.depth):
         return False
     others = {tags.text(n, CLIP) for n in setup.tree.nodes if tags.text(n, CLIP) and n.get(tags.DEPTH) != own}
-    return any(path.startswith(clip) and Path(path).parent == Path(clip).parent for clip in others)
+    return any(tree.is_of(path, clip) for clip in others)
 
 
 def earlier_versions(setup: Setup) -> list[bpy.types.Image]:
@@ -177,7 +177,7 @@ def beside(scene: bpy.types.Scene, depth: Depth) -> str | None:
     clips = {str(n[CLIP]) for n in shown if n.get(CLIP) and n.get(tags.DEPTH) != image}
     if not clips or any(node.get(tags.DEPTH) == image for node in shown):
         return None
-    names = {Path(clip).name if Path(clip).stem != depth.name else clip for clip in clips}
+    names = {Path(clip).name if not Path(clip).name.startswith(depth.name) else clip for clip in clips}
     others = " and ".join(sorted(names))
     return (
         f"{depth.name} has frames in common with {others}, which the compositor's output goes on showing: "

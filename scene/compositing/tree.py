@@ -7,6 +7,7 @@ with the clip that they belong to and the frames that it covers. How the image g
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -15,6 +16,7 @@ from typing import Any
 
 import bpy
 
+from ...inference.contract import numbering
 from ...inference.contract.depth_sequence import Shot
 from .. import lookup, nodes, places, tags
 from ..depth import Depth, disparity_image
@@ -93,7 +95,17 @@ def clip_key(depth: Depth) -> str:
     path = os.path.realpath(source.path)
     if source.kind == "movie":
         return f"{path}:{source.stream}" if source.stream else path
-    return f"{path}{os.sep}{depth.name}"
+    # all of the name: those of two eyes, and of passes, may differ behind the frame number
+    return f"{path}{os.sep}{numbering.pattern_of(source.files)}"
+
+
+def is_of(path: str, clip: str) -> bool:
+    """Whether a file is one of a clip, as `clip_key` says."""
+    folder, name = os.path.split(path)
+    its_folder, pattern = os.path.split(clip)
+    before, _, after = pattern.partition("#")
+    is_frame = re.fullmatch(f"{re.escape(before)}[0-9]+{re.escape(after)}", name, re.ASCII | re.IGNORECASE)
+    return path == clip or (folder == its_folder and "#" in pattern and is_frame is not None)
 
 
 def file_of(node: bpy.types.Node) -> str | None:

@@ -2,12 +2,14 @@
 
 import itertools
 import shutil
+from pathlib import Path
 
 import bpy
 import compositor
 import depth_maker
 import numpy as np
 import pytest
+from bl_ext.dev.fathom.inference.contract import depth_sequence
 from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene import nodes, plate
 from bl_ext.dev.fathom.scene.compositing import (
@@ -18,7 +20,7 @@ from bl_ext.dev.fathom.scene.compositing import (
     beside,
     compositor_nodes,
 )
-from bl_ext.dev.fathom.scene.compositing.tree import shows_clip
+from bl_ext.dev.fathom.scene.compositing.tree import is_of, shows_clip
 
 from tests.marks import rest_slow
 
@@ -96,6 +98,26 @@ def test_clips_one_after_the_other_show_at_their_frames_each_in_its_own_fog(tmp_
     fog(scene, moved, BLUE)
     np.testing.assert_allclose(shown(scene, tmp_path, 12), fogged(100, 3, GREEN), atol=2e-3)
     np.testing.assert_allclose(shown(scene, tmp_path, 32), fogged(160, 1, BLUE), atol=2e-3)
+
+
+def test_eyes_whose_names_differ_after_the_frame_number_are_two_clips(tmp_path, empty_file):
+    """The image of one got the depth of the other, as that of another version."""
+    eyes = {}
+    for eye, gray in (("left", 40), ("right", 100)):
+        folder = make(tmp_path / eye, gray, plate_name=f"shot.{{:04d}}.{eye}.png").folder
+        shutil.copytree(tmp_path / eye / "plate", tmp_path / "plate", dirs_exist_ok=True)
+        sidecar = folder / depth_sequence.SIDECAR
+        sidecar.write_text(sidecar.read_text().replace('"../plate"', '"../../plate"'))
+        eyes[eye] = depths.load(folder)
+    nodes_of = {eye: fog(empty_file, depth, RED) for eye, depth in eyes.items()}
+    fog(empty_file, eyes["left"], GREEN)
+    for eye, node in nodes_of.items():
+        (shows,) = {n.image.filepath for n in feeding(node) if n.bl_idname == "CompositorNodeImage"}
+        assert Path(shows).name == f"shot.0001.{eye}.png"
+        assert node["fathom_depth"] == depths.disparity_image(eyes[eye])
+        assert is_of(str(tmp_path / "plate" / f"shot.0003.{eye}.PNG"), node["fathom_clip"])
+        assert not is_of(str(tmp_path / "plate" / "shot.0003.middle.png"), node["fathom_clip"])
+    assert "frames in common with" in beside(empty_file, eyes["right"])
 
 
 @pytest.mark.parametrize(
