@@ -5,6 +5,7 @@ What was built shows nothing then, by its own nodes and on every machine; here i
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from itertools import islice
@@ -113,7 +114,8 @@ def of_file(*, only_built: bool = False) -> list[str]:
         sentences.update(dict.fromkeys((*found, *([found.changed] if found.changed else []))))
         if found.depth or found.plate:
             named.update(its_own)
-    for image in built:
+    linked = (image for image in bpy.data.images if image.library and tags.text(image, tags.KIND) == "disparity")
+    for image in (*built, *linked):
         if image not in named and time.monotonic() <= until:
             sentences.update(dict.fromkeys(_of_image(image)))
     if _state["was_missing"] and not sentences:
@@ -166,7 +168,7 @@ def _changed(depth: Depth) -> str | None:
     solve; None where all is as it was.
     """
     image = depth_module.find_disparity_image(depth)
-    if earlier := _of_earlier_estimate(depth):
+    if earlier := _of_earlier_estimate(depth, depth_module.images_of(depth) or [image]):
         return earlier
     if strips := depth_strip.of_earlier_estimate(depth):
         return (
@@ -182,17 +184,19 @@ def _changed(depth: Depth) -> str | None:
     return next((why for why in (standing.solved_since(depth, shot) for shot in built) if why is not None), None)
 
 
-def _of_earlier_estimate(depth: Depth) -> str | None:
-    """That objects or node groups, also appended ones, are of an earlier estimate in the folder of a depth."""
-    images, found = depth_module.images_of(depth), depth_module.find_disparity_image(depth)
+def _of_earlier_estimate(depth: Depth, images: list[bpy.types.Image | None]) -> str | None:
+    """That objects or node groups of some images of the maps, which appended and linked ones have their own of, are of
+    an earlier estimate in the folder of a depth.
+    """
     names, of_none = [], []
     shots = [shot.first_frame for shot in depth.sequence.done_shots]
-    for thing in (*bpy.data.objects, *bpy.data.node_groups) if found is not None else ():
-        is_ours = thing.library is None and thing.users and thing.get(tags.DEPTH) in (found, *images)
+    for thing in (*bpy.data.objects, *bpy.data.node_groups):
+        is_ours = thing.users and isinstance(thing.get(tags.DEPTH), bpy.types.Image) and thing[tags.DEPTH] in images
+        name = thing.name if thing.library is None else f"{thing.name} in {thing.library.name}"
         if is_ours and is_of_earlier_estimate(thing, depth):
-            names.append(thing.name)
+            names.append(name)
         elif is_ours and tags.VALUES in thing and thing.get(tags.SHOT) not in shots:
-            of_none.append(thing.name)
+            of_none.append(name)
     if names:
         return estimated_again(depth, names)
     more = f" and {len(of_none) - 1} more" if len(of_none) > 1 else ""
@@ -205,10 +209,12 @@ def _of_earlier_estimate(depth: Depth) -> str | None:
 
 
 def _of_image(image: bpy.types.Image) -> list[str]:
-    """What is missing of an image that belongs to no depth of a list."""
-    if not places.may_look(image.filepath):
+    """What is missing of an image that belongs to no depth of a list, or that what was built of it is of an earlier
+    estimate.
+    """
+    if not places.may_look(image.filepath, library=image.library):
         return []
-    path = Path(bpy.path.abspath(image.filepath))
+    path = Path(os.path.normpath(bpy.path.abspath(image.filepath, library=image.library)))
     if tags.text(image, tags.KIND) == "plate":
         return [] if is_there(path) else [f"The plate {path} is missing; what shows it shows nothing of it."]
     if not is_folder(path.parent):
@@ -217,7 +223,8 @@ def _of_image(image: bpy.types.Image) -> list[str]:
             "the depth from where it lies now."
         ]
     try:
-        earlier = _of_earlier_estimate(depth_module.load(path.parent))
+        depth = depth_module.load(path.parent)
+        earlier = _of_earlier_estimate(depth, depth_module.images_of(depth) if image.library is None else [image])
     except DepthError as problem:
         return [str(problem)]
     return [earlier] if earlier else []

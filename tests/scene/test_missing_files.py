@@ -303,6 +303,22 @@ def test_what_was_appended_and_is_of_an_earlier_estimate_is_said(tmp_path, empty
         assert "Mesh.001 was built" in sentence
 
 
+def test_what_is_linked_and_is_of_an_earlier_estimate_is_said(tmp_path, empty_file):
+    folder = depth_maker.make(tmp_path, camera=filmed, quantity="relative_disparity")
+    (tmp_path / "light").mkdir()
+    listed(folder)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "light" / "light.blend"))
+    with bpy.data.libraries.load(str(tmp_path / "shot.blend"), link=True, relative=True) as (_, linked):
+        linked.collections = ["plate"]
+    bpy.context.scene.collection.children.link(linked.collections[0])
+    assert missing_files.of_file() == []
+    twice(folder)
+    (sentence,) = missing_files.of_file()
+    assert "since plate Mesh in shot.blend was built" in sentence
+
+
 def test_asking_for_every_drawing_looks_seldom(tmp_path, empty_file, monkeypatch):
     folder = depth_maker.make(tmp_path)
     bpy.ops.fathom.load_depth(directory=str(folder))
