@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -53,13 +54,14 @@ def place(
         lookup.link_beside(placed, camera, scenes)
     hang(placed, camera)
     modifier = next((m for m in placed.modifiers if m.type == "NODES" and lookup.is_it(m.node_group, group)), None)
-    made = modifier is None
+    made, named = modifier is None, _NAME
     earlier: dict[str, Any] = {}
     if modifier is None:
         for old in [m for m in placed.modifiers if m.type == "NODES" and _is_ours(m)]:
             earlier |= _inputs_for(group, old)
+            named = _name_after(old, group)
             nodes.remove_modifier(old)
-        modifier = placed.modifiers.new(_NAME, "NODES")
+        modifier = placed.modifiers.new(named, "NODES")
         modifier.node_group = group
     for name, value in earlier.items():
         nodes.set_modifier_input(modifier, name, value)
@@ -74,6 +76,25 @@ def _is_ours(modifier: bpy.types.NodesModifier) -> bool:
     if modifier.node_group is None:
         return modifier.name.startswith(_NAME)
     return bool(tags.text(modifier.node_group, tags.KIND))
+
+
+def _name_after(old: bpy.types.NodesModifier, group: bpy.types.NodeTree) -> str:
+    """What the modifier is called that takes another's place: as that, unless inputs of it have another type now.
+
+    Library overrides and keys find an input by the modifier's name and by its identifier. Blender crashes over an
+    override in another file, whenever that is opened, that finds a number in the place of a material.
+    """
+    before, now = ({} if each is None else _types(each) for each in (old.node_group, group))
+    if before and all(now[name] == kind for name, kind in before.items() if name in now):
+        return old.name
+    number = re.search(r" ([0-9]+)$", old.name, re.ASCII)
+    return f"{_NAME} {int(number[1]) + 1 if number else 2}"
+
+
+def _types(group: bpy.types.NodeTree) -> dict[str, str]:
+    """The types of a group's inputs by their identifiers."""
+    items = (item for item in group.interface.items_tree if item.item_type == "SOCKET" and item.in_out == "INPUT")
+    return {item.identifier: item.socket_type for item in items}
 
 
 def _inputs_for(group: bpy.types.NodeTree, old: bpy.types.NodesModifier) -> dict[str, Any]:

@@ -1,10 +1,14 @@
 """The fog volume: closed, ending at the depth, letting through what Beer and Lambert say."""
 
+import subprocess
+import sys
+
 import bmesh
 import bpy
 import depth_maker
 import numpy as np
 import pytest
+from bl_ext.dev.fathom.inference.contract import depth_sequence
 from bl_ext.dev.fathom.scene import camera as cameras
 from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene import fog as fogs
@@ -207,3 +211,33 @@ def test_fog_of_two_scenes_follows_the_scale_of_each(tmp_path, empty_file):
         for each in curves
     ]
     assert followed == [{fog}, {twin}] and len(bpy.data.materials) == 2
+
+
+@pytest.mark.parametrize("build_kind", ["fog", "mesh"])
+def test_another_file_that_overrides_it_opens_after_it_was_built_of_depth_of_another_kind(
+    tmp_path, empty_file, build_kind
+):
+    """Blender crashed over a material that is overridden, where the input of that identifier is a number by now."""
+    depth, shot, fog = build(tmp_path, empty_file, quantity="relative_disparity")
+    thing = fog if build_kind == "fog" else meshes.build_mesh(depth, shot, fog.parent)
+    name, before = thing.name, thing.modifiers[0].name
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "light.blend"))
+    with bpy.data.libraries.load(str(tmp_path / "shot.blend"), link=True, relative=True) as (_, linked):
+        linked.objects = [name]
+    overridden = linked.objects[0].override_create()
+    bpy.context.collection.objects.link(overridden)
+    nodes.set_modifier_input(overridden.modifiers[0], "Material", bpy.data.materials.new("mine"))
+    bpy.ops.wm.save_mainfile()
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "shot.blend"))
+    sidecar = depth.folder / depth_sequence.SIDECAR
+    sidecar.write_text(sidecar.read_text().replace("relative_disparity", "inverse_depth"))
+    later, scene = depths.load(depth.folder), bpy.context.scene
+    eye = cameras.build_camera(later, later.done_shots[0], scene=scene)
+    again = (fogs.build_fog if build_kind == "fog" else meshes.build_mesh)(later, later.done_shots[0], eye)
+    assert again.name == name and len(again.modifiers) == 1 and again.modifiers[0].name != before
+    bpy.ops.wm.save_mainfile()
+    opens = f"import bpy; bpy.ops.wm.open_mainfile(filepath={str(tmp_path / 'light.blend')!r})"
+    done = subprocess.run([sys.executable, "-c", opens], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
