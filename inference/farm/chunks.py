@@ -449,8 +449,8 @@ def _require_left(folder: Path, plan: Plan, error: OSError) -> None:
             raise Failure(
                 exit_codes.INCOMPLETE,
                 f"{error.filename}, which chunk {number} left, is missing.",
-                hint="Try again if the disk shows other computers' files late; else merge, which lists the chunks to do "
-                "again.",
+                hint="Try again if the disk shows other computers' files late; else merge, which lists the chunks to "
+                "do again.",
             ) from error
 
 
