@@ -70,6 +70,7 @@ _FOOTINGS = "footings.npz"
 _COMPARED = 24  # pairs of neighboring frames whose depth is compared
 _CONTRADICTS = 0.12  # relative difference of their depth
 _OUTLINED = 12  # frames to either side that share an object's outline
+_INFINITE = np.float32(1e-3)  # of the smallest inverse depth: that of sky as other frames see it
 _FUSED = (1, 3)  # offsets of the frames that a frame is fused with, besides its neighbors
 
 
@@ -523,9 +524,12 @@ def _bridge_all(
                 theirs, support = shot_data.placed(scene, footings, other), shot_data.support(scene, other)
                 sure = calibration.confidence(support * shot_data.resolved(scene, other, theirs), np.ones_like(support))
                 move = replace(scene.views, world_to_camera=pair).relative(0, 1)
+                theirs = np.where(_sky(scene, other), _INFINITE * scene.limits[0], theirs)  # which has to be a number
                 sources.append(fusion.SourceDepth(theirs, sure, *move))
             inverse_depth, confidence = blank_frames.bridge(sources, scene.views.matrix)
-            inverse_depth = np.clip(inverse_depth, *scene.limits)
+            is_sky = inverse_depth < 0.5 * scene.limits[0]
+            inverse_depth = np.where(is_sky, np.float32(0), np.clip(inverse_depth, *scene.limits))
+            confidence[is_sky] = 0
             shot.write(index, *_enlarged(views, index, inverse_depth, confidence, shot.frames[index]))
 
 
@@ -576,15 +580,21 @@ def _settled(
         scene, lambda each: shot_data.load(scene, _STEADY.name, each), frame, pause=pause
     )
     pause()
-    if scene.learned is None:
-        plane, look = shot_data.surroundings(scene)
-        is_sky = sky.mask(scene.images.color(frame), look, plane, scene.views, frame)
-        is_sky &= shot_data.labels(scene, frame) == 0
-        inverse_depth[is_sky], confidence[is_sky] = 0, 0  # at every far limit, as `refining.below_sky` has it
+    is_sky = _sky(scene, frame)
+    inverse_depth[is_sky], confidence[is_sky] = 0, 0  # at every far limit, as `refining.below_sky` has it
     disparity, sure = _enlarged(scene.views, frame, inverse_depth, confidence, shot.frames[frame])
     if scene.mattes is not None:
         disparity = _with_outline(scene, frame, np.asarray(scene.mattes[frame], bool), disparity)
     return disparity, sure
+
+
+def _sky(scene: ShotData, frame: int) -> NDArray[np.bool_]:
+    """Where [H, W] a frame shows sky; nowhere with learned depth, which knows it."""
+    labels = shot_data.labels(scene, frame)
+    if scene.learned is not None:
+        return np.zeros(labels.shape, bool)
+    plane, look = shot_data.surroundings(scene)
+    return sky.mask(scene.images.color(frame), look, plane, scene.views, frame) & (labels == 0)
 
 
 def _with_outline(
