@@ -42,6 +42,7 @@ from ..media.windows import PlateWindows, Windows
 from .checks import warn_of_little_room, warn_of_other_plate
 from .export_files import ExportFiles, Part, meaning, spans, up_of
 
+_AGAIN = "copy its files again, or estimate that depth sequence again"
 _LARGEST_HALF = 65504.0
 _PIXELS_OF_A_VOXEL = 2.0
 _TOUCHED = 0.02
@@ -168,8 +169,7 @@ def _require_maps(depth: Path, sequence: DepthSequence, parts: Sequence[Part]) -
         for number, name in itertools.product(part.frames, names):
             if not (depth / name(number)).is_file():
                 raise ClipError(
-                    f"{name(number)} is missing in {depth}, although its depth.json lists that frame",
-                    "copy its files again, or estimate that depth sequence again",
+                    f"{name(number)} is missing in {depth}, although its depth.json lists that frame", _AGAIN
                 )
 
 
@@ -396,7 +396,7 @@ class _Work:
         if self._sequence.confidence is not None:
             names.append(confidence_name(number))
         try:
-            maps = tuple(np.nan_to_num(exr.read_map(self._depth / name, size=self._size)) for name in names)
+            maps = tuple(exr.read_map(self._depth / name, size=self._size) for name in names)
         finally:  # depth.json goes before the first map is replaced, so these are still of the same depth
             if depth_sequence.stamp(self._depth) != self._as_it_was:
                 raise Failure(
@@ -404,7 +404,9 @@ class _Work:
                     f"The depth in {self._depth} was replaced while it was exported.",
                     hint="Export it again when it is finished, and overwrite what is written.",
                 )
-        return maps
+        if not np.isfinite(maps[0]).any():
+            raise ClipError(f"The map of frame {number} in {self._depth} has no finite depth", _AGAIN)
+        return tuple(np.nan_to_num(each) for each in maps)
 
     def _plate(self, numbers: Sequence[int], size: tuple[int, int] | None) -> Iterator[NDArray[np.float32]]:
         """The plate's images of some frames in ascending order, read run by run."""

@@ -642,6 +642,14 @@ def test_maps_that_are_missing(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("kind", ["exr", "png"])
+def test_a_map_without_a_finite_value_is_no_depth(tmp_path, kind):
+    depth = make(tmp_path)
+    write_channels(depth / disparity_name(1003), {"Y": np.full(MAP[::-1], np.nan, np.float32)})
+    with pytest.raises(ClipError, match=r"frame 1003 .* has no finite depth"):
+        run(depth, tmp_path / "out", kind)
+
+
 def test_no_frame_has_depth(tmp_path):
     depth = make(tmp_path, shots=((1001, 1002, "done"), (1003, 1004, "refused")))
     with pytest.raises(JobError, match="No frame from 1003 to 1004 has depth"):
