@@ -62,6 +62,7 @@ _BESIDE = 0.05  # of the long side: how far from an object what belongs to it ma
 _OUTER = np.float32(0.3)  # how much more alike the object, where it is not between its parts
 _CONTRAST = np.log(1.15)  # difference of the learned disparity of an object and of what is beyond
 _TEXTURE, _AROUND = 4.0, 4.0  # root mean square of the slope, in gray levels a pixel, and the pixels it is taken over
+_GROUND = np.float32(0.15)  # confidence that ground has at least, which a plane through a whole shot tells
 _ALIKE = 0.05  # smoothed confidence at which measured and learned depth count alike
 
 
@@ -188,6 +189,7 @@ def blended(
     *,
     depths: NDArray[np.float32],
     focal: float | None = None,
+    ground: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float32]:
     """A frame's inverse depth [H, W], measured where that is confident, else learned.
 
@@ -204,12 +206,15 @@ def blended(
         The inverse depth of each object, by number; 0: that of the network.
     focal : float or None
         In pixels; with it, an object that has its own depth is at most as deep as it is wide.
+    ground : bool [H, W] or None
+        Where what is measured is the ground and nothing else, see `ground.lies`, however unsure it is.
     """
     wide, narrow = fitted
     if focal is not None:
         objects = _with_rest(objects, np.where(objects > 0, np.float32(0), confidence), wide, depths)
     dynamic = objects > 0
-    known = np.where(dynamic, np.float32(0), confidence)
+    known = confidence if ground is None else np.where(ground, np.maximum(confidence, _GROUND), confidence)
+    known = np.where(dynamic, np.float32(0), known)
     support = smooth(known[..., None], edge_weights(image, _SIGMA), strength=_REACH)[..., 0]
     support = np.where(dynamic, np.float32(0), support)
     # What is not measured although it has texture moves, or is hidden from the other frames: nothing around it has its

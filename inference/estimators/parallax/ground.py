@@ -45,6 +45,7 @@ _SMALLEST = np.ones((3, 3), np.uint8)  # what is no noise
 _RUNS_OVER, _SPREADS = 0.015, 0.05  # of the long side: rim of what is no ground, and how far ground beside that tells
 _IS_GROUND = np.log(1.5)  # what the network may have that ground too near or too far
 _ENOUGH = 1e-3  # share of such ground around a pixel, from which on it is known
+_LIES, _RISES = 0.05, np.log(1.06)  # relative difference of inverse depth, and how much nearer than around, of ground
 
 
 def find(
@@ -241,6 +242,28 @@ def without_mirrored(
     sure = candidates & (risen > _SEEN * fallen)
     mirrored = sure | (sinks & (cv2.dilate(sure.astype(np.uint8), np.ones((_BESIDE, _BESIDE), np.uint8)) > 0))
     return np.where(mirrored, ground, measured), mirrored
+
+
+def lies(
+    measured: NDArray[np.float32], ground: NDArray[np.float32], seen: NDArray[np.float32], objects: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Where a frame shows nothing but the ground, by what was measured and by a network.
+
+    Parameters
+    ----------
+    measured, ground, seen : float32 [H, W]
+        As of `without_mirrored`; what is measured may be no more than completed.
+    objects : bool [H, W]
+        Dynamic objects.
+
+    Returns
+    -------
+    bool [H, W]
+        A network may have a wet road too far away, but nothing is seen below the ground.
+    """
+    level = np.abs(measured - ground) < _LIES * ground
+    off, around = _off(ground, seen, level & ~objects, below(measured, ground) | objects)
+    return level & ~objects & ~np.isnan(around) & (np.abs(off) < _IS_GROUND) & (off - np.nan_to_num(around) < _RISES)
 
 
 def rises(ground: NDArray[np.float32], seen: NDArray[np.float32], objects: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -440,7 +440,14 @@ def _blended(scene: ShotData, frame: int, pause: Callable[[], None]) -> NDArray[
     inverse_depth, mirrored = ground.without_mirrored(inverse_depth, level, fitted[0])
     depths = _saved_footings(scene)[frame] * np.float32(scene.sinks)
     found = completion.blended(
-        inverse_depth, confidence, objects, fitted, image, depths=depths, focal=scene.views.focal
+        inverse_depth,
+        confidence,
+        objects,
+        fitted,
+        image,
+        depths=depths,
+        focal=scene.views.focal,
+        ground=ground.lies(inverse_depth, level, fitted[0], objects > 0),
     )
     found, _ = ground.without_mirrored(found, level, fitted[0])  # what moves in a mirror image
     return np.stack([np.clip(found, *scene.limits), np.where(mirrored, np.float32(0), confidence)])

@@ -242,6 +242,19 @@ def test_what_is_measured_beside_a_dynamic_object_stays():
     assert result[~found].max() < 0.12, "a fifth of the depth of the object"
 
 
+def test_ground_is_as_it_was_measured_however_unsure_it_is():
+    measured, learned = (np.full((HEIGHT, WIDTH), each, np.float32) for each in (0.5, 0.4))
+    objects, ground = PERSON.astype(np.int32), np.mgrid[:HEIGHT, :WIDTH][0] >= 50
+    plate = np.where(PERSON, 20, np.where(ground, 90, 180)).astype(np.uint8)[..., None].repeat(3, axis=2)
+    result = completion.blended(
+        measured, np.zeros_like(measured), objects, (learned, learned), plate,
+        depths=np.array([0, 0.8], np.float32), ground=ground,
+    )  # fmt: skip
+    np.testing.assert_allclose(result[ground & ~PERSON], 0.5, rtol=0.03)
+    np.testing.assert_allclose(result[~ground & ~PERSON], 0.4, rtol=0.03)
+    np.testing.assert_allclose(result[PERSON], 0.8, rtol=0.03)
+
+
 def test_the_blend_is_steady_at_its_seams_and_over_time(street, found):
     results = np.stack([blended(street, found, frame) for frame in range(COUNT)])
     wall = results[:, 5:20, 5:140]

@@ -305,3 +305,22 @@ def test_nothing_lies_on_ground_that_is_not_known():
     assert np.isinf(ground.rises(level, np.where(patch, seen, 3 * level), patch)[patch]).all(), "things all around"
     with np.errstate(all="raise"):
         ground.rises(level, np.full_like(seen, -0.1), patch)
+
+
+def test_a_floor_that_a_network_has_too_far_away_is_nothing_but_floor_and_what_stands_on_it_is_more():
+    room = Room()
+    for frame in (0, COUNT - 1):
+        level, seen, patch = on_the_floor(room, frame, standing=True)
+        measured = room.measured[frame]
+        inner = np.zeros_like(patch)
+        inner[62:70, 63:82] = True  # its upper part; its feet are as near as the floor is
+        floor = (level > 0.15) & (cv2.dilate(patch.astype(np.uint8), np.ones((13, 13))) == 0)
+        lies = ground.lies(measured, level, seen, NOTHING)
+        assert lies[floor].mean() > 0.95
+        assert lies[inner].mean() < 0.02, "it stands, though it was not found to move"
+        assert not ground.lies(measured, level, room.true[frame], patch)[patch].any(), "it moves"
+        seen = seen_too_far(room, frame)
+        assert ground.lies(measured, level, seen, NOTHING)[floor].mean() > 0.95
+        wet = ground.lies(np.where(patch, 0.6 * level, measured), level, seen, NOTHING)
+        assert not wet[patch].any(), "what is measured is no floor"
+    assert not ground.lies(room.measured[0], np.zeros_like(level), seen, NOTHING).any(), "no ground was found"
