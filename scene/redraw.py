@@ -15,9 +15,11 @@ def redraw() -> None:
 def clear_status() -> None:
     """Take back what was written into the status bar, in whatever workspace, which draws it again.
 
-    Nothing is touched before there is a window, as when Blender is started with a file: it would crash.
+    Nothing is touched while there is no window that Blender works in, as when it is started with a file, or has just
+    opened one: it would crash. What is drawn next draws the status bar as well.
     """
-    if bpy.app.background or not bpy.context.window_manager.windows:
+    windows = () if bpy.app.background else tuple(bpy.context.window_manager.windows)
+    if bpy.context.window not in windows:
         return
     for workspace in bpy.data.workspaces:
         workspace.status_text_set_internal(None)
