@@ -34,6 +34,10 @@ _LEAST_ROOM = 1e6
 """Bytes: where fewer are free, a file that Blender cannot write is taken for one that does not fit."""
 _A_DAY = 86400.0
 """Seconds after which no other Blender writes a file of an export any more: a mesh may have gigabytes."""
+_BUILT_WITH = {"usd": ("USD", "usd"), "alembic": ("Alembic", "alembic"), "ply": ("PLY", "io_ply")}
+"""By the beginning of a format's name: what its files are called, and Blender's build option; those of Linux
+distributions leave some out.
+"""
 _VALUES = ("VALUE", "INT", "BOOLEAN")
 """Types of a group's inputs that may be keyed."""
 
@@ -335,6 +339,11 @@ def _scene_for(scene: bpy.types.Scene, depth: Depth, frames: range) -> Iterator[
 
 def _write(kind: str, path: Path, made: bpy.types.Scene, things: list[bpy.types.Object], frames: range) -> None:
     """Let Blender's own exporter write the things of a scene."""
+    name, option = next(each for start, each in _BUILT_WITH.items() if kind.startswith(start))
+    if not getattr(bpy.app.build_options, option):
+        raise Problem(
+            f"This Blender was built without {name}: export another format, or use the Blender of blender.org."
+        )
     layer = made.view_layers[0]
     layer.update()
     if kind.startswith("alembic"):  # whose writer ends Blender where the disk is full

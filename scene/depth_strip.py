@@ -6,7 +6,6 @@ from typing import Any
 
 import bpy
 
-from ..inference.contract import depth_sequence
 from ..inference.contract.depth_sequence import Shot, disparity_name
 from . import tags, versions
 from .depth import (
@@ -38,9 +37,9 @@ def add(depth: Depth, scene: bpy.types.Scene) -> list[Any]:
     if depth.unreadable is not None:
         raise DepthError(depth.unreadable)
     strips = versions.strips_of(scene.sequence_editor_create())
-    plate = shown.strip_of(depth_sequence.plate_file(depth.source), scene, count=shown.count_of(depth.source))
+    plate = shown.strip_of(depth.source, scene)
     channel = 1 + max((strip.channel for strip in strips), default=0)
-    offset = depth.frame_offset if plate is None else shown.offset_of(plate)
+    offset = depth.frame_offset if plate is None else shown.offset_of(plate, depth.source)
     first, last = shots[0].first_frame + offset, shots[-1].last_frame + offset
     if channel > _CHANNELS:
         raise DepthError(f"There is no channel above all strips: free channel {_CHANNELS} of the Sequencer.")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..inference.contract import depth_sequence, numbering
+from ..inference.contract.job import Source
 from ..inference.contract.numbering import NumberingError
 from .depth import Depth
 from .problems import Problem
@@ -111,11 +112,10 @@ def find_clip(
 
     Problem where there is none, or several that are alike.
     """
-    plate = depth_sequence.plate_file(depth.source)
     if preferred is not None and has_solve(preferred):
         return preferred
     solved = [clip for clip in bpy.data.movieclips if has_solve(clip)]
-    same = [clip for clip in solved if shows_plate(clip, plate)]
+    same = [clip for clip in solved if shows_plate(clip, depth.source)]
     found = same or ([scene.active_clip] if scene.active_clip in solved else solved)
     if len(found) == 1:
         return found[0]
@@ -131,8 +131,8 @@ def find_clip(
     )
 
 
-def shows_plate(clip: bpy.types.MovieClip, plate: str) -> bool:
-    """Whether a clip is of a depth's plate: the movie, or the sequence's first file."""
+def shows_plate(clip: bpy.types.MovieClip, plate: Source) -> bool:
+    """Whether a clip is of a depth's plate."""
     return shown.is_of(plate, clip.filepath, is_movie=clip.source == "MOVIE", owner=clip)
 
 

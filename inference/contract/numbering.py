@@ -288,15 +288,21 @@ def without_numbers(name: str) -> tuple[str, ...]:
     return _parts(name).texts
 
 
-def is_one_sequence(name: str, other: str) -> bool:
-    """Whether two file names differ in their last number at most, which is the frame to Blender: shots and versions
-    may lie in one folder.
+def frame_in(files: Sequence[str], name: str) -> int | None:
+    """The frame that a file has in the sequence that some files are of, whether it is one of them or not; None where it
+    is of another: shots, versions and eyes may lie in one folder.
 
-    >>> is_one_sequence("sh010.1001.exr", "sh010.1002.exr"), is_one_sequence("sh010.1001.exr", "sh020.1001.exr")
-    (True, False)
+    >>> frame_in(["sh010_0001_v2.png", "sh010_0002_v2.png"], "sh010_0003_v2.png")
+    3
+    >>> frame_in(["sh010.1001.exr", "sh010.1002.exr"], "sh020.1003.exr") is None
+    True
     """
-    one, two = _parts(name), _parts(other)
-    return one.texts == two.texts and one.digits[:-1] == two.digits[:-1]
+    known = _by_name(tuple(files)).get(name)
+    index, one, other = _index_or_none(files), _parts(files[0]), _parts(name)
+    if known is not None or index is None or one.texts != other.texts:
+        return known
+    others = (digits[:index] + digits[index + 1 :] for digits in (one.digits, other.digits))
+    return other.numbers[index] if len(set(others)) == 1 else None
 
 
 def blender_misses(names: Sequence[str]) -> tuple[str, str] | None:
@@ -320,6 +326,14 @@ def blender_misses(names: Sequence[str]) -> tuple[str, str] | None:
 
 
 @lru_cache(maxsize=8)
+def _by_name(names: tuple[str, ...]) -> dict[str, int]:
+    try:
+        return {name: number for number, name in by_frame(names).items()}
+    except NumberingError:
+        return {}
+
+
+@lru_cache(maxsize=8)
 def _numbers(names: tuple[str, ...]) -> tuple[int, ...]:
     index = _index(names)
     if index is None:
@@ -335,6 +349,7 @@ def _index_or_none(names: Sequence[str]) -> int | None:
         return None
 
 
+@lru_cache(maxsize=8)
 def _index(names: tuple[str, ...]) -> int | None:
     """Which of the numbers in the names is the frame; None if it is each name's own last, if any."""
     parts = [_parts(name) for name in names]

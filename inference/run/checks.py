@@ -149,10 +149,11 @@ def warn_of_other_clip(named: str, source: Source, emit: Callable[[events.Event]
     theirs, made = sequence.source, sequence.plate_files
     plate, other = (Path(os.path.abspath(depth_sequence.plate_file(each))) for each in (source, theirs))  # noqa: PTH100
     now = plate_files.look(source, *depth_sequence.frames_read(sequence)) if plate == other else None
+    is_it = numbering.frame_in(source.files, other.name) is not None if source.files else plate.name == other.name
     what = None
     if made is not None and made.are_others(now):
         what = "was estimated before the clip changed: estimate it again"
-    elif not numbering.is_one_sequence(plate.name, other.name):
+    elif not is_it:
         what = f"is of {other.name}, and this clip is {plate.name}: choose depth of this clip"
     elif theirs.kind == source.kind == "movie" and not _is_alike(theirs.fps, source.fps):
         what = f"is of {theirs.fps:g} frames/s, and this clip has {source.fps:g}: choose depth of this clip"

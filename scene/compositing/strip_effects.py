@@ -13,7 +13,6 @@ from typing import Any
 
 import bpy
 
-from ...inference.contract import depth_sequence
 from ...inference.contract.depth_sequence import Shot
 from .. import lookup, nodes, tags, versions
 from ..depth import Depth, disparity_image, find_disparity_image
@@ -101,10 +100,9 @@ def add(strip: Any, scene: bpy.types.Scene, depth: Depth, shot: Shot, effect: st
     if strip.type == "SOUND":
         raise Problem(f"{strip.name} has no image: select the strip of the clip.")
     depth.require_done(shot)
-    plate = depth_sequence.plate_file(depth.source)
-    if shown.is_on(strip, plate, scene):
+    if shown.is_on(strip, depth.source, scene):
         from_strip(strip, scene)
-    offset = shown.offset_on(strip, plate, scene, count=shown.count_of(depth.source))
+    offset = shown.offset_on(strip, depth.source, scene)
     depth = depth if offset is None else replace(depth, frame_offset=offset)
     group = _group(depth, shot, _EFFECTS[effect], strip)
     for modifier in _modifiers(strip):
@@ -124,11 +122,10 @@ def input_of(modifier: Any, name: str) -> Any:
 
 def moved(depth: Depth) -> list[str]:
     """Names of strips that show their clip at other frames than the effects by this depth that they have."""
-    image, plate = find_disparity_image(depth), depth_sequence.plate_file(depth.source)
-    found, count = [], shown.count_of(depth.source)
+    image, plate, found = find_disparity_image(depth), depth.source, []
     for strip, scene in _strips() if IS_THERE and image is not None else ():
         offsets = [each.node_group.get(tags.OFFSET) for each in _modifiers(strip) if _is_of(each.node_group, image)]
-        is_elsewhere = shown.offset_on(strip, plate, scene, count=count) not in offsets
+        is_elsewhere = shown.offset_on(strip, plate, scene) not in offsets
         if offsets and is_elsewhere and shown.is_on(strip, plate, scene):
             found.append(strip.name)
     return found

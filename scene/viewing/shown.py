@@ -20,7 +20,6 @@ import numpy as np
 from ...inference.contract import depth_sequence, numbering
 from ...inference.contract.depth_sequence import Range, Shot
 from ...inference.contract.job import Source
-from ...inference.contract.numbering import NumberingError
 from .. import current_run, depth_list, tags, versions, wording
 from ..depth import DepthError
 from ..depth_list import EntryKey
@@ -56,28 +55,25 @@ class Viewed:
     ----------
     name : str
         For the label beside it.
-    plate : str
-        The movie, or the sequence's first file.
+    plate : Source
+        The clip that it is of.
     job : str
         Fingerprint of a finished depth; empty.
     size : (int, int)
         Of the plate, as displayed.
     shots : tuple of Shot
         With their value ranges; of one in the making those that are finished.
-    count : int or None
-        See `count_of`.
     so_far : Range or None
         Of one in the making: the value range of what is there.
     """
 
     name: str
     folder: Path
-    plate: str
+    plate: Source
     frame_offset: int
     first_frame: int
     last_frame: int
     size: tuple[int, int]
-    count: int | None = None
     job: str = ""
     shots: tuple[Shot, ...] = ()
     so_far: Range | None = None
@@ -205,12 +201,11 @@ def _look_for_entry(key: tuple[str, EntryKey]) -> Viewed | None:
     return Viewed(
         name=wording.shown(f"{item.name}, {sequence.estimator.replace('_', ' ').title()}", _LONGEST),
         folder=depth.folder,
-        plate=depth_sequence.plate_file(depth.source),
+        plate=depth.source,
         frame_offset=depth.frame_offset,
         first_frame=sequence.first_frame,
         last_frame=sequence.last_frame,
         size=plate_size(depth),
-        count=count_of(depth.source),
         job=sequence.fingerprint,
         shots=tuple(map(_brief, sequence.shots)),
     )
@@ -231,12 +226,11 @@ def _look_for_target(target: Target) -> Viewed:
         name=f"{plate.name} {target.folder.name}, being estimated: {len(there)} of "
         f"{plate.last_frame - plate.first_frame + 1} frames",
         folder=target.folder,
-        plate=depth_sequence.plate_file(plate.source),
+        plate=plate.source,
         frame_offset=plate.frame_offset,
         first_frame=plate.first_frame,
         last_frame=plate.last_frame,
         size=(plate.source.width or 0, plate.source.height or 0),
-        count=count_of(plate.source),
         shots=tuple(map(_brief, shots)),
         so_far=_range_of(target.folder, loose),
     )
@@ -289,7 +283,7 @@ def _in_clip_editor(viewed: Viewed, space: bpy.types.SpaceClipEditor, scene: bpy
         return None
     if space.show_stable and clip.tracking.stabilization.use_2d_stabilization:
         return None  # the clip is shown turned and shifted
-    first = 1 if clip.source == "MOVIE" else _number(clip.filepath)
+    first = _first_of_clip(clip, viewed.plate)
     if first is None:
         return None
     return Place(SQUARE, scene.frame_current - clip.frame_start + first + clip.frame_offset)
@@ -298,60 +292,59 @@ def _in_clip_editor(viewed: Viewed, space: bpy.types.SpaceClipEditor, scene: bpy
 def _in_sequencer(viewed: Viewed, scene: bpy.types.Scene) -> Place | None:
     """On the strip of the plate under the playhead."""
     now = scene.frame_current
-    strip = strip_of(viewed.plate, scene, count=viewed.count, now=now)
+    strip = strip_of(viewed.plate, scene, now=now)
     if strip is None:
         return None
     corners, crop = corners_of(strip, scene, viewed.size)
-    return Place(corners, now - offset_of(strip), crop)
+    return Place(corners, now - offset_of(strip, viewed.plate), crop)
 
 
-def count_of(source: Source) -> int | None:
-    """How many frames a strip of a plate has that plays it frame by frame; None where that is not known."""
-    return source.frame_count if source.kind == "movie" and not source.stream else None
-
-
-def strip_of(plate: str, scene: bpy.types.Scene, *, count: int | None, now: int | None = None) -> Any | None:
+def strip_of(plate: Source, scene: bpy.types.Scene, *, now: int | None = None) -> Any | None:
     """The strip that shows a plate, frame for frame: the active one, else the topmost; None where none does.
 
-    `plate` is the movie, or the sequence's first file, with as many frames as `count_of` says; at `now`, where that is
-    a frame of the scene.
+    At `now`, where that is a frame of the scene.
     """
     editor = scene.sequence_editor
     strips = versions.strips_of(editor) if editor else []
-    found = [each for each in strips if not each.mute and _shows(each, plate, scene, count, now)]
+    found = [each for each in strips if not each.mute and _shows(each, plate, scene, now)]
     if editor and editor.active_strip in found:
         return editor.active_strip
     return max(found, key=lambda each: each.channel, default=None)
 
 
-def offset_on(strip: Any, plate: str, scene: bpy.types.Scene, *, count: int | None) -> int | None:
-    """As `offset_of`, of any strip; None where it does not show a plate, frame for frame; see `strip_of`."""
-    return offset_of(strip) if _shows(strip, plate, scene, count, None) else None
+def offset_on(strip: Any, plate: Source, scene: bpy.types.Scene) -> int | None:
+    """As `offset_of`, of any strip; None where it does not show a plate, frame for frame."""
+    return offset_of(strip, plate) if _shows(strip, plate, scene, None) else None
 
 
-def offset_of(strip: Any) -> int:
+def offset_of(strip: Any, plate: Source) -> int:
     """Scene frame less source frame of a strip that `strip_of` found."""
     times = versions.times_of(strip)
-    if strip.type == "IMAGE":
-        first = _number(strip.elements[0].filename)
-    elif strip.type == "MOVIE":
-        first = 1
-    else:
-        clip = _clip_of(strip)
-        first = (1 if clip.source == "MOVIE" else _number(clip.filepath)) + clip.frame_offset
+    first = _first_of_strip(strip, plate) or 0
+    if strip.type == "MOVIECLIP":
+        first += _clip_of(strip).frame_offset
     return round(times.content_start) - first - times.trim_start
 
 
-def _shows(strip: Any, plate: str, scene: bpy.types.Scene, count: int | None, now: int | None) -> bool:
+def _shows(strip: Any, plate: Source, scene: bpy.types.Scene, now: int | None) -> bool:
     """Whether a strip shows a plate, at a frame where that is one, without other frames or shapes than its file's."""
     if not is_on(strip, plate, scene):
         return False
     times = versions.times_of(strip)
-    if now is not None and not max(times.left, times.content_start) <= now < min(times.right, times.content_end):
+    begin, end = max(times.left, round(times.content_start)), min(times.right, round(times.content_end))
+    if now is not None and not begin <= now < end:
         return False
     length = versions.length_of(strip) + times.trim_start + times.trim_end
+    count = plate.frame_count if plate.kind == "movie" and not plate.stream else None
     if strip.type == "MOVIE" and count is not None and abs(length - count) > 1:  # played at the scene's frame rate
         return False
+    if strip.type == "IMAGE":  # whose files may be any, with gaps or in another order
+        offset, elements = offset_of(strip, plate), strip.elements
+        start = round(times.content_start) - times.trim_start
+        for frame in range(begin, end) if now is None else (now,):
+            name = elements[min(max(frame - start, 0), len(elements) - 1)].filename
+            if numbering.frame_in(plate.files, name) != frame - offset:
+                return False
     around, others = versions.with_metas(strip), versions.strips_of(scene.sequence_editor, nested=True)
     if any(
         each.use_reverse_frames or each.strobe > 1 or len(getattr(each, "retiming_keys", ())) for each in around
@@ -360,7 +353,7 @@ def _shows(strip: Any, plate: str, scene: bpy.types.Scene, count: int | None, no
     return not any(getattr(strip, name, False) for name in ("undistort", "stabilize2d"))
 
 
-def is_on(strip: Any, plate: str, scene: bpy.types.Scene) -> bool:
+def is_on(strip: Any, plate: Source, scene: bpy.types.Scene) -> bool:
     """Whether a strip is of a plate's files, whatever it shows of them."""
     if strip.type == "IMAGE":
         name = strip.elements[0].filename if strip.elements else ""
@@ -372,7 +365,7 @@ def is_on(strip: Any, plate: str, scene: bpy.types.Scene) -> bool:
         if owner is None:
             return False
         path, is_movie = owner.filepath, owner.source == "MOVIE"
-    return is_of(plate, path, is_movie=is_movie, owner=owner) and (is_movie or _number(path) is not None)
+    return is_of(plate, path, is_movie=is_movie, owner=owner) and _first_of_strip(strip, plate) is not None
 
 
 def _clip_of(strip: Any) -> bpy.types.MovieClip | None:
@@ -380,22 +373,37 @@ def _clip_of(strip: Any) -> bpy.types.MovieClip | None:
     return versions.clip_of(strip) or bpy.data.movieclips.get(strip.name)
 
 
-def _number(path: str) -> int | None:
-    try:
-        return numbering.frame_number(depth_sequence.pure_path(path).name)
-    except NumberingError:
-        return None
+def _first_of_strip(strip: Any, plate: Source) -> int | None:
+    """The source frame of a strip's first file, or of its clip's; None where that is none of the plate's."""
+    if strip.type == "IMAGE":
+        return numbering.frame_in(plate.files, strip.elements[0].filename) if plate.files else None
+    return 1 if strip.type == "MOVIE" else _first_of_clip(_clip_of(strip), plate)
 
 
-def is_of(plate: str, stored: str, *, is_movie: bool, owner: Any) -> bool:
+def _first_of_clip(clip: bpy.types.MovieClip, plate: Source) -> int | None:
+    """As `_first_of_strip`, of a clip; None as well where Blender does not find its other files: it counts up the last
+    number of their names.
+    """
+    if clip.source == "MOVIE":
+        return 1
+    name = depth_sequence.pure_path(clip.filepath).name
+    found = numbering.frame_in(plate.files, name) if plate.files else None
+    return found if found == numbering.frame_number(name) else None
+
+
+def is_of(plate: Source, stored: str, *, is_movie: bool, owner: Any) -> bool:
     """Whether a path of Blender's is a depth's plate: the same movie, or a file of the same sequence."""
     library = owner.library if isinstance(owner, bpy.types.ID) else None
-    ours = os.path.normcase(os.path.normpath(bpy.path.abspath(stored, library=library)))
-    theirs = os.path.normcase(os.path.normpath(plate))
-    if is_movie or ours == theirs:
-        return ours == theirs
-    one, other = Path(ours), Path(theirs)
-    return one.parent == other.parent and numbering.is_one_sequence(one.name, other.name)
+    path = os.path.normpath(bpy.path.abspath(stored, library=library))
+    if is_movie or not plate.files:
+        return is_movie and not plate.files and _plain(path) == _plain(plate.path)
+    file = Path(path)
+    in_folder = _plain(str(file.parent)) == _plain(plate.path)
+    return in_folder and numbering.frame_in(plate.files, file.name) is not None
+
+
+def _plain(path: str) -> str:
+    return os.path.normcase(os.path.normpath(path))
 
 
 def corners_of(

@@ -409,3 +409,14 @@ def test_a_mesh_that_cannot_be_exported(depth, tmp_path):
     with pytest.raises(Problem, match="shows nothing at frame 2"):
         blender_files.write(depth, made, "usd_mesh", scene=scene)
     assert not list((tmp_path / "out").glob("*")) and len(bpy.data.scenes) == 1
+
+
+def test_a_format_that_this_blender_was_built_without_is_said(depth, tmp_path, monkeypatch):
+    """As of Linux distributions, which have no USD."""
+    left_out = next(name for name in ("wasapi", "coreaudio") if not getattr(bpy.app.build_options, name))
+    monkeypatch.setitem(blender_files._BUILT_WITH, "usd", ("USD", left_out))
+    scene = bpy.context.scene
+    wanted = export.wanted(depth, {"format": "USD", "directory": str(tmp_path / "out")}, scene=scene)
+    with pytest.raises(Problem, match="was built without USD: export another format"):
+        blender_files.write(depth, wanted, "usd", scene=scene)
+    assert not list((tmp_path / "out").glob("*")), "nothing is left"

@@ -4,6 +4,8 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import bpy
+import depth_maker
+import numpy as np
 import pytest
 from bl_ext.dev.fathom.inference.contract.job import Job, validate
 from bl_ext.dev.fathom.scene import source, source_files, versions
@@ -287,11 +289,38 @@ def test_a_strip_in_a_meta_strip_that_is_changed_is_declined(change, says, strip
     outer = strips.new_meta("outer", 1, 1)
     strip = image_strip(versions.strips_of(versions.strips_of(outer).new_meta("inner", 1, 1)), files)
     source.from_strip(strip, empty_file)
-    assert viewing.offset_on(strip, str(files[0]), empty_file, count=None) is not None
+    assert viewing.offset_on(strip, source.from_file(files[0]).source, empty_file) is not None
     change(strips, outer)
     with pytest.raises(SourceError, match=says):
         source.from_strip(strip, empty_file)
-    assert viewing.offset_on(strip, str(files[0]), empty_file, count=None) is None
+    assert viewing.offset_on(strip, source.from_file(files[0]).source, empty_file) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "plate", "strip", "offsets"),
+    [
+        ("shot_{:04d}_v2.png", range(1, 9), range(3, 9), [7] * 6),
+        ("shot.{:04d}_4k.png", range(1, 9), range(1, 2), [9]),
+        ("shot.1.{:04d}.png", range(4, 9), range(1, 4), [9] * 3),
+        ("plate.{:d}.png", range(8, 13), range(9, 13), [1] * 4),
+        ("plate.{:04d}.png", range(1, 9), [1, 2, 3, 5, 6], [9, 9, 9, None, None]),
+        ("plate.{:04d}.png", range(1, 9), [4, 3, 2], [6, None, None]),
+        ("plate.{:04d}.png", range(1, 9), [1, 1, 2, 2], [9, None, None, None]),
+    ],
+)
+def test_depth_lies_on_an_image_strip_at_the_frames_of_its_files(
+    name, plate, strip, offsets, strips, empty_file, tmp_path
+):
+    """Whichever number of their names that is, and whichever files the artist chose."""
+    for frame in {*plate, *strip}:
+        depth_maker.write_png(tmp_path / name.format(frame), np.zeros((16, 24, 3), np.uint8))
+    clip = replace(source.from_file(tmp_path).source, files=tuple(map(name.format, plate)))
+    made = strips.new_image("shot", str(tmp_path / name.format(strip[0])), 1, 10)
+    for frame in strip[1:]:
+        made.elements.append(name.format(frame))
+    at = [viewing.strip_of(clip, empty_file, now=10 + index) for index in range(len(strip))]
+    assert [None if each is None else viewing.offset_of(each, clip) for each in at] == offsets
+    assert viewing.offset_on(made, clip, empty_file) == (offsets[0] if None not in offsets else None)
 
 
 @pytest.mark.parametrize(("flag", "says"), [("undistort", "undistorted"), ("stabilize2d", "stabilized")])
@@ -351,19 +380,17 @@ def test_a_strip_at_another_rate_than_the_scene_is_refused(strips, empty_file, c
         SourceError, match=r"another speed than its clip; set the scene's frame rate to the clip's \(25 fps\)"
     ):
         source.from_strip(strip, empty_file)
-    assert viewing.offset_on(strip, str(clip_file), empty_file, count=12) is None
+    assert viewing.offset_on(strip, source.of_movie(str(clip_file), None), empty_file) is None
     empty_file.render.fps = 25
-    assert viewing.offset_on(strip, str(clip_file), empty_file, count=12) == 0
+    assert viewing.offset_on(strip, source.of_movie(str(clip_file), None), empty_file) == 0
 
 
 def test_no_depth_lies_on_a_strip_that_has_another_length_than_the_clip(strips, empty_file, clip_file):
     """As one has that plays at another rate."""
     strip = strips.new_movie("shot", str(clip_file), 1, 3)
     trim(strip, start=2, end=1)
-    counts = [
-        viewing.count_of(replace(source.of_movie(str(clip_file), None), frame_count=n)) for n in (12, 13, 10, None)
-    ]
-    offsets = [viewing.offset_on(strip, str(clip_file), empty_file, count=count) for count in counts]
+    plates = [replace(source.of_movie(str(clip_file), None), frame_count=count) for count in (12, 13, 10, None)]
+    offsets = [viewing.offset_on(strip, plate, empty_file) for plate in plates]
     assert offsets == [2, 2, None, 2]
 
 

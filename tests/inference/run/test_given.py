@@ -123,7 +123,9 @@ def test_depth_of_another_clip_or_of_the_clip_before_it_changed_is_said(given, c
     assert f"is of {sequence.source.files[0]}, and this clip is avenue.1001.png" in message
     shots = [tuple(name.replace("plate", shot) for name in source.files) for shot in ("sh010", "sh020")]
     assert len(said(replace(source, files=shots[1]), source=replace(sequence.source, files=shots[0]))) == 1
+    assert not said(replace(source, files=shots[0][2:]), source=replace(sequence.source, files=shots[0]))
     movie = Source(kind="movie", path=str(tmp_path / "street.mov"), fps=24.0)
+    assert len(said(replace(movie, path=str(tmp_path / "street2.mov")), source=movie)) == 1
     (message,) = said(replace(movie, fps=48.0), source=movie)
     assert "is of 24 frames/s, and this clip has 48" in message
     (message,) = said(source, plate_files=replace(made.plate_files, size=1))

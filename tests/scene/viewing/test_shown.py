@@ -107,8 +107,8 @@ def test_a_shot_beside_it_in_its_folder_is_another(empty_file, tmp_path):
         strip = strips.new_image(shot, str(tmp_path / "plate" / f"{shot}.0002.png"), 1, start)
         for frame in range(3, 6):
             strip.elements.append(f"{shot}.{frame:04d}.png")
-    plate = str(tmp_path / "plate" / "sh010.0001.png")
-    assert [shown.strip_of(plate, empty_file, count=None, now=frame) for frame in (2, 7)] == [strips["sh010"], None]
+    plate = depth_sequence.located(depth_sequence.load(folder), folder).source
+    assert [shown.strip_of(plate, empty_file, now=frame) for frame in (2, 7)] == [strips["sh010"], None]
     strips["sh020"].channel = 2
     bpy.ops.fathom.load_depth(directory=str(folder))
     (strip,) = depth_strip.add(depth_list.load(empty_file), empty_file)
