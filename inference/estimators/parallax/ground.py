@@ -6,6 +6,9 @@ where measured depth lies well below the plane of the ground, a second witness d
 surfaces: if to it the ground goes on, that is the depth; if it sees a pit, stairs, or the street below a balcony, what
 was measured stays.
 
+A mirror image is of something: as high above the ground as the image lies below it. Where a frame sees through that
+place to something farther, nothing is there to be mirrored, and what was measured stays, whatever the network sees.
+
 Where it goes on farther away in the image, no second witness is needed: of ground that nothing hangs over, what is seen
 lower in the image is nearer, whatever pits and slopes it has. What contradicts that is a mirror image, or it moves: a
 shadow that keeps pace with the camera has no parallax, and comes out as a hole down to the horizon.
@@ -37,6 +40,8 @@ _GRAZING = 0.035  # what a ray falls on its way, for each unit along the view, b
 _BELOW, _CLOSELY = 0.75, 0.85  # inverse depth, as a share of the ground's, of what is below it; next to other such
 _BESIDE = 5  # pixels: window of what is next to such
 _SEEN = 0.8  # of the way up from measured depth to the ground, in logarithms: where a network sees the ground go on
+_BEYOND, _THERE = 0.75, 0.2  # inverse depth, as a share of a place's, of what is behind it; difference of what is there
+_VOTES, _NOTHING, _TWICE = 0.3, 0.25, 2.0  # confidence that votes; share of votes, and times others, that decide
 _AROUND = 0.2  # of the image's width: the surroundings judged together, as a network blurs the edges of a hole
 _RIM = 0.2  # relative difference of inverse depth within which what is seen is the ground, farther on
 _RIM_ROWS, _RIM_LEAST = 4, 3  # rows above what lies below the ground, and how many of them are ground
@@ -205,8 +210,59 @@ def sunken(
     return np.where(sinks, level, measured), sinks
 
 
+def mirrors_nothing(
+    measured: NDArray[np.float32],
+    confidence: NDArray[np.float32],
+    plane: NDArray[np.float64],
+    views: Views,
+    frame: int,
+) -> NDArray[np.bool_]:
+    """Where what lies below the ground is no mirror image, as nothing is above it that could be mirrored.
+
+    Parameters
+    ----------
+    measured, confidence : float32 [H, W]
+        A frame's inverse depth, and how sure it is, 0..1.
+    plane : float64 [4]
+        Of `find`.
+    views : Views
+        At the size of the maps.
+    frame : int
+
+    Returns
+    -------
+    bool [H, W]
+        False where it is not known, as where that place is out of the image or hidden. The surroundings are judged
+        together.
+    """
+    votes = np.zeros((3, *measured.shape), np.float32)  # for nothing, for something, and how many could be
+    low = below(measured, inverse_depth(plane, views, frame))
+    if not low.any():
+        return low
+    y, x = np.nonzero(low & (measured > 0))
+    axes, position = views.to_world[frame], views.positions[frame]
+    rays = np.stack([x, y, np.ones_like(x)], axis=-1) @ np.linalg.inv(views.matrix).T @ axes.T
+    points = position + rays / measured[y, x, None]
+    points -= 2 * (points @ plane[:3] - plane[3])[:, None] * plane[:3]
+    image = (points - position) @ axes @ views.matrix.T
+    depth = np.maximum(image[:, 2], 1e-9)
+    size = np.array([views.width, views.height])
+    place = np.round(np.clip(image[:, :2] / depth[:, None], -1, size)).astype(int)
+    is_inside = (image[:, 2] > 0) & np.all((place >= 0) & (place < size), axis=1)
+    column, row = np.where(is_inside[:, None], place, 0).T
+    share = measured[row, column] * depth
+    sure = is_inside & (np.minimum(confidence[y, x], confidence[row, column]) > _VOTES)
+    votes[:, y, x] = sure & (share < _BEYOND), sure & (np.abs(share - 1) < _THERE), np.ones_like(sure)
+    side = 2 * round(_AROUND * measured.shape[1] / 2) + 1
+    nothing, something, all_of = (cv2.blur(each, (side, side), borderType=cv2.BORDER_CONSTANT) for each in votes)
+    return (nothing > _NOTHING * all_of) & (nothing > _TWICE * something)
+
+
 def without_mirrored(
-    measured: NDArray[np.float32], ground: NDArray[np.float32], seen: NDArray[np.float32]
+    measured: NDArray[np.float32],
+    ground: NDArray[np.float32],
+    seen: NDArray[np.float32],
+    real: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Inverse depth with the ground's where it is that of a mirror image.
 
@@ -216,6 +272,8 @@ def without_mirrored(
         Inverse depth; the ground's is 0 where there is none.
     seen : float32 [H, W]
         What a learned network sees there, in the same unit.
+    real : bool [H, W] or None
+        Where there is no mirror image, see `mirrors_nothing`.
 
     Returns
     -------
@@ -239,6 +297,8 @@ def without_mirrored(
     rises = np.clip(np.where(candidates, shown - lowest, 0), -falls, falls)
     side = 2 * round(_AROUND * measured.shape[1] / 2) + 1
     risen, fallen = (cv2.blur(each, (side, side), borderType=cv2.BORDER_CONSTANT) for each in (rises, falls))
+    if real is not None:
+        candidates, sinks = candidates & ~real, sinks & ~real
     sure = candidates & (risen > _SEEN * fallen)
     mirrored = sure | (sinks & (cv2.dilate(sure.astype(np.uint8), np.ones((_BESIDE, _BESIDE), np.uint8)) > 0))
     return np.where(mirrored, ground, measured), mirrored

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ...common import frame_threads
 from ...common.failures import UnsupportedShot
-from ...common.files import load_arrays, save_array, save_arrays
+from ...common.files import load_array, load_arrays, save_array, save_arrays
 from ...contract import own_files
 from ...depth_maps import temporal
 from ...depth_maps.joint_upsampling import upsample
@@ -425,6 +425,7 @@ def _fit(shot: Shot, scene: ShotData) -> None:
         len(scene.views),
         sinks=scene.sinks,
         ground=lambda frame: ground.inverse_depth(plane, scene.views, frame),
+        real=lambda frame: ground.mirrors_nothing(*shot_data.measured(scene, frame)[:2], plane, scene.views, frame),
         check=shot.check,
     )
     found.save(kept)
@@ -437,7 +438,8 @@ def _blended(scene: ShotData, frame: int, pause: Callable[[], None]) -> NDArray[
     pause()
     confidence[shot_data.outlined(scene, frame) & (objects == 0)] = 0  # what moves on the ground hides or mirrors it
     fitted, level = shot_data.fitted(scene)(frame)
-    inverse_depth, mirrored = ground.without_mirrored(inverse_depth, level, fitted[0])
+    real = ground.mirrors_nothing(inverse_depth, confidence, load_array(scene.folder / GROUND), scene.views, frame)
+    inverse_depth, mirrored = ground.without_mirrored(inverse_depth, level, fitted[0], real)
     depths = _saved_footings(scene)[frame] * np.float32(scene.sinks)
     found = completion.blended(
         inverse_depth,
@@ -449,7 +451,7 @@ def _blended(scene: ShotData, frame: int, pause: Callable[[], None]) -> NDArray[
         focal=scene.views.focal,
         ground=ground.lies(inverse_depth, level, fitted[0], objects > 0),
     )
-    found, _ = ground.without_mirrored(found, level, fitted[0])  # what moves in a mirror image
+    found, _ = ground.without_mirrored(found, level, fitted[0], real)  # what moves in a mirror image
     return np.stack([np.clip(found, *scene.limits), np.where(mirrored, np.float32(0), confidence)])
 
 

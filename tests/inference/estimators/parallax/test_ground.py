@@ -324,3 +324,35 @@ def test_a_floor_that_a_network_has_too_far_away_is_nothing_but_floor_and_what_s
         wet = ground.lies(np.where(patch, 0.6 * level, measured), level, seen, NOTHING)
         assert not wet[patch].any(), "what is measured is no floor"
     assert not ground.lies(room.measured[0], np.zeros_like(level), seen, NOTHING).any(), "no ground was found"
+
+
+def without_a_drop(room, frame):
+    """What a weak network makes of a pit or a quay: the floor goes on."""
+    return np.maximum(room.true[frame], ground.inverse_depth(room.plane(), room.views, frame))
+
+
+@pytest.mark.parametrize("below", [BELOW["pit"], lambda x, z: 0.8 * (z > 5)], ids=["pit", "quay"])
+def test_what_lies_below_the_ground_stays_where_nothing_is_above_it_that_could_be_mirrored(below):
+    room = Room(below=below)
+    plane, sure = room.plane(), np.full(NOTHING.shape, 0.8, np.float32)
+    for frame in (0, COUNT - 1):
+        level, seen, measured = (
+            ground.inverse_depth(plane, room.views, frame), without_a_drop(room, frame), room.measured[frame]
+        )  # fmt: skip
+        deep = ground.below(room.true[frame], level)
+        assert deep.mean() > 0.02
+        assert ground.without_mirrored(measured, level, seen)[1][deep].mean() > 0.9
+        real = ground.mirrors_nothing(measured, sure, plane, room.views, frame)
+        assert ground.without_mirrored(measured, level, seen, real)[1][deep].mean() < 0.05
+        assert not ground.mirrors_nothing(measured, np.float32(0.2) * sure, plane, room.views, frame).any()
+
+
+@pytest.mark.parametrize("where", [wet, hole])
+def test_a_wall_is_there_to_be_mirrored(where):
+    room = Room(wet=where)
+    plane, sure = room.plane(), np.full(NOTHING.shape, 0.8, np.float32)
+    for frame in (0, COUNT - 1):
+        for off in (0.9, 1.0, 1.1):  # mirror images are not measured exactly
+            measured = np.where(room.changed[frame], off * room.measured[frame], room.measured[frame])
+            real = ground.mirrors_nothing(measured.astype(np.float32), sure, plane, room.views, frame)
+            assert real[room.changed[frame]].mean() < 0.02, off
