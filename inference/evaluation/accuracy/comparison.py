@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -231,7 +231,10 @@ def compare(
 
 
 def origin_of(sequence: DepthSequence, ground_truth: GroundTruth, *, prepared: bool = False) -> int:
-    """The source frame of the clip's first image, for sequences by the file names of the ground truth if they match."""
+    """The source frame of the clip's first image, for sequences by the file names of the ground truth if they match.
+
+    Without their endings: images that were converted to another format keep their numbers.
+    """
     source = sequence.source
     if source.kind != "sequence":
         return 1
@@ -240,7 +243,7 @@ def origin_of(sequence: DepthSequence, ground_truth: GroundTruth, *, prepared: b
     if prepared:
         return first
     numbers = {
-        path.name: number for path, number in zip(ground_truth.rgb_files, ground_truth.frame_numbers, strict=False)
+        path.stem: number for path, number in zip(ground_truth.rgb_files, ground_truth.frame_numbers, strict=False)
     }
-    named = next((name for name in source.files if name in numbers), None)
-    return first if named is None else frames[named] - numbers[named]
+    named = next((name for name in source.files if PurePath(name).stem in numbers), None)
+    return first if named is None else frames[named] - numbers[PurePath(named).stem]

@@ -72,8 +72,10 @@ def test_truth_for_some_images_only(tmp_path):
     assert "5 frames of the estimate had no ground truth" in found.notes()[0]
 
 
-def test_a_file_that_the_truth_names_says_where_a_part_of_the_clip_begins(tmp_path):
-    ground_truth = replace(truth_of(DEPTHS), rgb_files=tuple(Path(f"set/{n:010d}.png") for n in range(6)))
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+def test_a_file_that_the_truth_names_says_where_a_part_of_the_clip_begins(tmp_path, ending):
+    """Images that were converted to another format are still the same frames."""
+    ground_truth = replace(truth_of(DEPTHS), rgb_files=tuple(Path(f"set/{n:010d}.{ending}") for n in range(6)))
     write_depth(tmp_path, {n: inverse(n) for n in range(3, 6)}, files=[f"{n:010d}.png" for n in range(3, 6)])
     found = compare(tmp_path, ground_truth)
     assert error(found) < 1e-6 and found.origin == 0 and found.without_estimate == (0, 1, 2)
