@@ -7,11 +7,12 @@ likely focal length minimizes
 
     WEIGHT log(misfit(f)) + (log f - log usual)^2 / (2 SPREAD^2)
 
-where the misfit is that of everything else adjusted to f. Errors of a track are correlated over many frames, so the
-weight is that of about a hundred independent observations, not of tens of thousands. A shot that determines its focal
-length keeps it: there, a change of a few percent costs more than the prior can gain. Where the clip's files name a
-focal length, that is the usual one, and SPREAD how far it may be off (`lens_tags`). An impossible focal length stays,
-for the shot to be reported as unsupported.
+where the misfit is that of everything else adjusted to f. Errors of a track are correlated over many frames, and with
+those around it, so the weight is that of a few dozen independent observations, not of tens of thousands: of nine shots
+of 16 to 40 frames with a known lens, the mapper's focal lengths were off by factors of 1.01 to 1.76, about as far as
+this weight predicts. A shot that determines its focal length keeps it: there, a change of a few percent costs more than
+the prior can gain. Where the clip's files name a focal length, that is the usual one, and SPREAD how far it may be off
+(`lens_tags`). An impossible focal length stays, for the shot to be reported as unsupported.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
-WEIGHT = 100.0
+WEIGHT = 35.0
 SPREAD = 0.3
+_ANOTHER, _CLEARLY = 0.2, 0.5  # differences in log f, and cost: what is determined is by so much worse at another
 _STEPS = (0.25, 0.5, 0.75, 1.0)  # of the way, in log f, from the solve's answer to the usual focal length
 _ASIDE = (0.2, 0.4, 0.6, 0.8)  # away from the usual focal length, in log f
 _NEAR = 0.12  # differences in log f below this are ignored
+_PERFECT = 1e-9  # squared pixels
 _TRUNCATED = 1.0  # pixels at 640: larger errors count as this much
 _TRUNCATED_OF_ALL = 3.0  # the same of tracks that no mapper has sorted: what fits nothing has such errors
 _AS_WELL = 1.15  # times the least misfit, up to which a plausible focal length replaces an impossible one
@@ -106,6 +109,23 @@ def likeliest(
         if plausible[0] < focal_of(models[index]) < plausible[1] and misfits[index] < _AS_WELL * misfits[order[0]]:
             return models[index]
     return models[order[0]]
+
+
+def is_determined(model: pycolmap.Reconstruction) -> bool:
+    """Whether the tracks alone determine the focal length: a fifth shorter or longer, it explains them clearly worse.
+
+    Where they do not, the mapper stays near what it begins with, or goes anywhere.
+    """
+    start = copy.deepcopy(model)
+    refine(start, refine_focal=False)
+    count, found = observations(start), focal_of(start)
+    least = max(misfit(start, count), _PERFECT)
+    for side in (-1, 1):
+        other = with_focal_length(start, found * float(np.exp(side * _ANOTHER)))
+        refine(other, refine_focal=False)
+        if WEIGHT * np.log(max(misfit(other, count), _PERFECT) / least) < _CLEARLY:
+            return False
+    return True
 
 
 def _followed(

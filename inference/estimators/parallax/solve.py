@@ -32,6 +32,7 @@ from .focal_length import (
     SPREAD,
     around,
     focal_of,
+    is_determined,
     likeliest,
     likely,
     misfit,
@@ -135,10 +136,10 @@ def _with_unknown_lens(
     least, most = (longer * each for each in plausible_focals(None if lens.tagged is None else lens.tagged / longer))
     model, guessed = _map(database, folder, seed, refine_focal=True), True
     if model is not None:
-        found = focal_of(model)
+        is_plausible = least < focal_of(model) < most
         model = likely(model, usual=usual, spread=spread)
-        if least < found < most:
-            guessed = bool(abs(np.log(focal_of(model) / found)) > SPREAD)
+        if is_plausible:
+            guessed = not is_determined(model)
             if not _is_doubtful(_misfit_of_tracks(model, tracks, keys, lens), lens):
                 return model, guessed
     with pycolmap.Database.open(database) as db:  # or the mapper calibrates the lens before it maps

@@ -37,10 +37,9 @@ _FITS, _MOSTLY = 3.0, 0.7  # pixels at 640 from a static point, within which thi
 _LEAST = 0.5  # of the cells; frames of correct solves have .52 to 1, those that follow an object .15 to .3
 _MOST_FRAMES = 0.05  # share of a shot's frames that may have less, with a warning
 _MOST_CONTRADICTED = 0.1  # of the depth, by neighboring frames; good clips have .01, a fence before a lawn .18
-_LEAST_CONFIRMED, _LEAST_CONFIRMED_OF_GUESS = 0.04, 0.12
-"""Confirmed share of the image. Nothing else vouches for a guessed focal length: 30 frames of a night street in its own
-reflections, most of whose depth is a guess, have .11, 60 frames of the street .18; with an earlier fusion an avenue
-with coarse depth had .07, and other usable clips .23 and more."""
+_LEAST_CONFIRMED, _LEAST_CONFIRMED_OF_GUESS = 0.04, 0.06
+"""Confirmed share of the image. Nothing else vouches for a guessed focal length. The avenue with coarse depth, whose
+AbsRel is .24, has .08, 30 frames of a night street between its own reflections .11, other usable clips .22 and more."""
 _LEAST_CONFIDENT = 0.5  # mean confidence, below which there is a warning; a fence before a lawn has .48
 _PART_FRAMES, _PART_SHARE = 2 * SHORTEST, 0.5  # frames and share of a shot, of which a part is worth solving by itself
 

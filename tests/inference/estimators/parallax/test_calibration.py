@@ -61,13 +61,13 @@ def test_a_shot_is_judged_by_the_mean_over_its_frames():
 
 
 def test_below_one_limit_a_shot_has_a_warning_and_below_another_it_is_unsupported():
-    unsupported.require_measured(0.13, lens_guessed=True)
-    unsupported.require_measured(0.07, lens_guessed=False)
+    unsupported.require_measured(0.08, lens_guessed=True)
+    unsupported.require_measured(0.05, lens_guessed=False)
     assert unsupported.unsure(0.58) == ()
     (warning,) = unsupported.unsure(0.48)
     assert "about 48% of the depth is within 10% of right" in warning
-    with pytest.raises(UnsupportedShot, match="9% of the image, and 12% are needed where the focal length") as refused:
-        unsupported.require_measured(0.09, lens_guessed=True)
+    with pytest.raises(UnsupportedShot, match="5% of the image, and 6% are needed where the focal length") as refused:
+        unsupported.require_measured(0.05, lens_guessed=True)
     assert "Set the focal length" in refused.value.hint
     assert "Video Depth Anything" in refused.value.hint
     with pytest.raises(UnsupportedShot, match="confirm it on 2% of the image, and 4% are needed"):
