@@ -62,10 +62,14 @@ def refuse_poor_fit(views: Views, turning: Turning) -> None:
     missed *= unit
     middle, most = float(np.median(missed)), max(_MOST_MISSED, _MISSED_OF_PLATE * unit)
     if middle > most:
+        far = (
+            f"are more than {middle:.1f} pixels from where a scene that stands still would have them, and at most "
+            f"{most:.1f} are allowed"
+        )
         raise UnsupportedShot(
-            "The camera solve explains too little: half of the tracked points are more than "
-            f"{middle:.1f} pixels from where a scene that stands still would have them, and at most "
-            f"{most:.1f} are allowed. Something that moves or bends fills much of the image.",
+            "The camera solve explains too little: half of the tracked points "
+            f"{far if np.isfinite(middle) else 'have no place in a scene that stands still'}. "
+            "Something that moves or bends fills much of the image.",
             f"{HINT} Or provide {setting('mattes')} of what moves.",
         )
     times, by = _BETTER

@@ -131,6 +131,14 @@ def test_a_solve_that_half_of_the_points_do_not_follow_is_none():
     assert "moves" in caught.value.reason and "mattes" in caught.value.hint
 
 
+def test_points_that_no_place_before_the_camera_explains_are_no_endless_number_of_pixels_off():
+    views, turning = fit_of(0.2)
+    poses = views.world_to_camera.copy()
+    poses[:, 0, 3] *= -1  # all of them would be behind it
+    with pytest.raises(UnsupportedShot, match="half of the tracked points have no place in a scene that stands still"):
+        unsupported.refuse_poor_fit(replace(views, world_to_camera=poses), turning)
+
+
 def test_tracks_in_a_small_plate_are_as_good_as_its_pixels():
     with pytest.raises(UnsupportedShot, match="half of the tracked points"):
         unsupported.refuse_poor_fit(*fit_of(2.0))
