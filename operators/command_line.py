@@ -53,6 +53,7 @@ from ..scene.source import Plate
 
 _OPTIONS = {
     "camera",
+    "cuts",
     "estimator",
     "focal_length",
     "frames",
@@ -67,7 +68,7 @@ _OPTIONS = {
 }
 """The settings that the verb estimate has options of their own for."""
 _A_DAY = 86400.0
-"""Seconds after which no build of a .blend file goes on."""
+"""Seconds: after them no build of a .blend file goes on, and no chunk of a farm takes longer."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -265,6 +266,8 @@ def _estimate(options: argparse.Namespace) -> None:
 def _submit(options: argparse.Namespace) -> None:
     """Send clips to a farm; prints the folders that their depth will be in, and last that of the job."""
     minutes = options.chunk_minutes
+    if minutes is not None and not 0 < minutes <= _A_DAY / 60:
+        raise JobError("--chunk-minutes must be more than 0, and a day at most.")
     named = {
         "target": farm.named(options.farm) if options.farm else None,
         "folder": Path(options.bundle).absolute() if options.bundle else None,
@@ -282,6 +285,8 @@ def _submit(options: argparse.Namespace) -> None:
         new_version=options.new_version,
         on_event=printing(),
     )
+    if sent.jobs and not chosen.sends:
+        print("Fathom: The job is written and not submitted: its folder, below, is what you submit.")
     for folder in (*(folder for _, folder in sent.there), *(job.output for job in sent.jobs)):
         print(folder)
     if sent.jobs:

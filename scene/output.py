@@ -120,7 +120,10 @@ def take(find: Callable[[], tuple[_Wanted, Place]]) -> tuple[_Wanted, Place, Cla
         taken = None if place.standing == "finished" else claim(place)
         if taken is not None or place.standing != "new":
             return wanted, place, taken
-    raise OutputError(f"Other Blenders take every folder beside {place.folder}: try again.")
+    raise OutputError(
+        f"{place.folder} cannot be made, or other Blenders take it and every folder beside it: try again, or choose an "
+        "output folder on a disk that is there."
+    )
 
 
 def held(taken: Claim | None, steps: Generator[_Step, bool | None, None]) -> Generator[_Step, bool | None, None]:

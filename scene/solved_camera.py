@@ -307,7 +307,7 @@ def _reconstruction(clip: bpy.types.MovieClip) -> bpy.types.MovieTrackingReconst
 def _source_frame(clip: bpy.types.MovieClip, plate: Plate) -> int:
     """The source frame of the plate that the clip's frame 1 shows, in the numbers that its tracks and solve have."""
     if plate.source.kind == "sequence" and shows(clip, plate):
-        return numbering.frame_number(Path(clip.filepath).name) + clip.frame_offset
+        return numbering.frame_number(bpy.path.basename(clip.filepath)) + clip.frame_offset
     first = 1 if plate.source.kind == "movie" else numbering.frame_numbers(plate.source.files)[0]
     return first + clip.frame_offset
 

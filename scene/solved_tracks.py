@@ -9,7 +9,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ..inference.contract import depth_sequence, numbering
+from ..inference.contract import numbering
 from ..inference.contract.job import Source
 from ..inference.contract.numbering import NumberingError
 from .depth import Depth
@@ -94,7 +94,7 @@ def source_shift(clip: bpy.types.MovieClip) -> int:
     first = 1
     if clip.source == "SEQUENCE":
         try:
-            first = numbering.frame_number(depth_sequence.pure_path(clip.filepath).name)
+            first = numbering.frame_number(bpy.path.basename(clip.filepath))
         except NumberingError as error:
             raise Problem(f"The images of the clip {clip.name} cannot be numbered: {error}") from error
     return first - 1 + clip.frame_offset

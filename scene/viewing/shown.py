@@ -357,7 +357,8 @@ def is_on(strip: Any, plate: Source, scene: bpy.types.Scene) -> bool:
     """Whether a strip is of a plate's files, whatever it shows of them."""
     if strip.type == "IMAGE":
         name = strip.elements[0].filename if strip.elements else ""
-        path, is_movie, owner = str(Path(strip.directory) / name), False, scene
+        folder = bpy.path.abspath(strip.directory, library=scene.library)
+        path, is_movie, owner = str(Path(folder) / name), False, scene
     elif strip.type == "MOVIE":
         path, is_movie, owner = strip.filepath, True, scene
     else:
@@ -386,7 +387,7 @@ def _first_of_clip(clip: bpy.types.MovieClip, plate: Source) -> int | None:
     """
     if clip.source == "MOVIE":
         return 1
-    name = depth_sequence.pure_path(clip.filepath).name
+    name = bpy.path.basename(clip.filepath)  # which knows that `//folder/` is no server
     found = numbering.frame_in(plate.files, name) if plate.files else None
     return found if found == numbering.frame_number(name) else None
 

@@ -46,6 +46,13 @@ def test_cuts_that_are_none(worker, clip, tmp_path, capsys):
     assert "no cut at frame 1001" in capsys.readouterr().out and not (tmp_path / "out").exists()
 
 
+def test_cuts_that_are_no_frames_name_their_own_option(worker, clip, tmp_path, capsys):
+    arguments = [clip / "plate.1001.png", "--output", tmp_path / "out", "--cuts", "now"]
+    assert command_line.main(["estimate", *map(str, arguments)]) == exit_codes.USAGE
+    said = capsys.readouterr().out
+    assert "--cuts must be" in said and "--parameter" not in said
+
+
 @pytest.mark.parametrize("lens", rest_slow([["18"], ["18mm"], ["12", "--sensor-width", "24"], ["32px"]], 2))
 def test_estimate_with_a_known_lens(worker, clip, tmp_path, lens):
     arguments = [clip / "plate.1001.png", "--output", tmp_path, "--estimator", "running_mean", "--frames", "1001-1002"]
@@ -294,6 +301,7 @@ def test_a_file_that_cannot_be_opened_or_saved_is_said_in_a_sentence(tmp_path, c
         (["estimate", "/nowhere/plate.1.png", "--output", "{tmp}"], exit_codes.BAD_CLIP),
         (["estimate", "{clip}", "--output", "{tmp}", "--frames", "5-1"], exit_codes.USAGE),
         (["estimate", "{clip}", "--output", "{tmp}", "--estimator", "unheard_of"], exit_codes.USAGE),
+        (["submit", "{clip}", "--output", "{tmp}", "--chunk-minutes", "nan"], exit_codes.USAGE),
         (["build", "{tmp}", "--save", "{tmp}/shot.blend"], exit_codes.FAILED),
     ],
 )

@@ -1,6 +1,7 @@
 """Depth fitted to a camera solve: its distances are the solve's, in all that is built, or it is declined."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import bpy
 import depth_maker
@@ -14,6 +15,8 @@ from bl_ext.dev.fathom.scene import camera_fit, depth_list, nodes, solved_tracks
 from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene import mesh as meshes
 from bl_ext.dev.fathom.scene.problems import Problem
+from bl_ext.dev.fathom.scene.viewing import shown
+from drawing import look
 from geometry_tools import attribute, evaluated
 from room_maker import Room
 
@@ -162,6 +165,28 @@ def test_frames_are_the_sources_whatever_start_and_offset_the_clip_has(tmp_path,
     found = camera_fit.fit_to_solve(depth, shot, clip, scene=empty_file)
     off = [found.tracks.fitted[found.tracks.inlier] / found.tracks.distance[found.tracks.inlier] - 1]
     assert np.abs(off).max() < 0.005 and found.tracks.inlier.mean() > 0.8
+
+
+@pytest.mark.parametrize("beside", ["", ".."])
+def test_frames_are_the_sources_where_the_clips_path_is_relative(tmp_path, empty_file, beside):
+    """As Blender writes it: ``//`` and a folder look like a server's share."""
+    folder, clip = room_maker.make(tmp_path, Room())
+    depth, shot = listed(folder, empty_file, offset=clip.frame_start - 1001)
+    images = tmp_path / depth.source.path
+    bpy.ops.wm.save_as_mainfile(filepath=str(images / beside / "shot.blend"), relative_remap=True)
+    clip = bpy.data.movieclips[clip.name]
+    clip.filepath = bpy.path.relpath(bpy.path.abspath(clip.filepath))
+    assert clip.filepath in ("//plate.1001.png", f"//{images.name}/plate.1001.png")
+    assert solved_tracks.clip_offset(clip) == clip.frame_start - 1001
+    found = camera_fit.fit_to_solve(depth, shot, clip, scene=bpy.context.scene)
+    assert found.notes == () and solved_tracks.shows_plate(clip, depth.source)
+    space = SimpleNamespace(type="CLIP_EDITOR", clip=clip, show_stable=False)
+    bpy.context.scene.fathom.view.show = True
+    bpy.context.scene.frame_current = clip.frame_start + 2
+    shown.in_editor(space, bpy.context.scene)
+    look()
+    (picture,) = shown.in_editor(space, bpy.context.scene).pictures
+    assert picture.path.name == "disparity.1003.exr"
 
 
 def test_a_partial_solve_says_what_it_leaves_out(tmp_path, empty_file):

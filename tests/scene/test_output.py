@@ -222,6 +222,17 @@ def test_of_several_that_look_in_the_same_moment_each_takes_a_folder_of_its_own(
     assert [path.name for path in (tmp_path / "street").rglob("*")] == ["v001", "fathom.log"]
 
 
+def test_a_folder_that_cannot_be_made_is_not_said_to_be_others_alone(tmp_path, monkeypatch):
+    """As on a drive of Windows that is not there, whose error is that of a folder that somebody has just removed."""
+
+    def is_gone(*_arguments, **_options):
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(output.Path, "mkdir", is_gone)
+    with pytest.raises(output.OutputError, match=r"v001 cannot be made, or .* on a disk that is there"):
+        output.take(lambda: (JOB, output.place(tmp_path, "street", JOB)))
+
+
 def test_a_folder_stays_taken_as_long_as_its_run_and_is_let_go_where_none_begins(tmp_path):
     wanted = lambda: (JOB, output.place(tmp_path, "street", JOB))  # noqa: E731
     _, place, taken = output.take(wanted)
