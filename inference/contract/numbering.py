@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -297,12 +297,18 @@ def frame_in(files: Sequence[str], name: str) -> int | None:
     >>> frame_in(["sh010.1001.exr", "sh010.1002.exr"], "sh020.1003.exr") is None
     True
     """
-    known = _by_name(tuple(files)).get(name)
-    index, one, other = _index_or_none(files), _parts(files[0]), _parts(name)
-    if known is not None or index is None or one.texts != other.texts:
-        return known
-    others = (digits[:index] + digits[index + 1 :] for digits in (one.digits, other.digits))
-    return other.numbers[index] if len(set(others)) == 1 else None
+    return next(frames_in(files, [name]))
+
+
+def frames_in(files: Sequence[str], names: Iterable[str]) -> Iterator[int | None]:
+    """As `frame_in`, of each of several names."""
+    known, index, one = _by_name(tuple(files)), _index_or_none(files), _parts(files[0])
+    for name in names:
+        found, other = known.get(name), None if name in known or index is None else _parts(name)
+        if other is not None and index is not None and one.texts == other.texts:
+            others = (digits[:index] + digits[index + 1 :] for digits in (one.digits, other.digits))
+            found = other.numbers[index] if len(set(others)) == 1 else None
+        yield found
 
 
 def blender_misses(names: Sequence[str]) -> tuple[str, str] | None:

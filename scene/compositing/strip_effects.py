@@ -125,8 +125,7 @@ def moved(depth: Depth) -> list[str]:
     image, plate, found = find_disparity_image(depth), depth.source, []
     for strip, scene in _strips() if IS_THERE and image is not None else ():
         offsets = [each.node_group.get(tags.OFFSET) for each in _modifiers(strip) if _is_of(each.node_group, image)]
-        is_elsewhere = shown.offset_on(strip, plate, scene) not in offsets
-        if offsets and is_elsewhere and shown.is_on(strip, plate, scene):
+        if offsets and shown.is_on(strip, plate, scene) and shown.offset_on(strip, plate, scene) not in offsets:
             found.append(strip.name)
     return found
 

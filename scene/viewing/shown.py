@@ -328,11 +328,11 @@ def offset_of(strip: Any, plate: Source) -> int:
 
 def _shows(strip: Any, plate: Source, scene: bpy.types.Scene, now: int | None) -> bool:
     """Whether a strip shows a plate, at a frame where that is one, without other frames or shapes than its file's."""
-    if not is_on(strip, plate, scene):
+    if strip.type not in ("IMAGE", "MOVIE", "MOVIECLIP"):
         return False
     times = versions.times_of(strip)
     begin, end = max(times.left, round(times.content_start)), min(times.right, round(times.content_end))
-    if now is not None and not begin <= now < end:
+    if (now is not None and not begin <= now < end) or not is_on(strip, plate, scene):
         return False
     length = versions.length_of(strip) + times.trim_start + times.trim_end
     count = plate.frame_count if plate.kind == "movie" and not plate.stream else None
@@ -341,10 +341,10 @@ def _shows(strip: Any, plate: Source, scene: bpy.types.Scene, now: int | None) -
     if strip.type == "IMAGE":  # whose files may be any, with gaps or in another order
         offset, elements = offset_of(strip, plate), strip.elements
         start = round(times.content_start) - times.trim_start
-        for frame in range(begin, end) if now is None else (now,):
-            name = elements[min(max(frame - start, 0), len(elements) - 1)].filename
-            if numbering.frame_in(plate.files, name) != frame - offset:
-                return False
+        shown = range(begin, end) if now is None else (now,)
+        names = (elements[min(max(frame - start, 0), len(elements) - 1)].filename for frame in shown)
+        if any(number != frame - offset for number, frame in zip(numbering.frames_in(plate.files, names), shown)):
+            return False
     around, others = versions.with_metas(strip), versions.strips_of(scene.sequence_editor, nested=True)
     if any(
         each.use_reverse_frames or each.strobe > 1 or len(getattr(each, "retiming_keys", ())) for each in around
