@@ -21,6 +21,7 @@ from ...depth_maps.joint_upsampling import upsample
 from ...mattes.network import mattes_of
 from ..base import Phase, Shot, ShotResult
 from . import (
+    black_bars,
     blank_frames,
     calibration,
     completion,
@@ -108,7 +109,7 @@ def estimate(shot: Shot) -> ShotResult:
             *doubts(explained(full, static), shot.frames.numbers),
         )
     return ShotResult(
-        camera=camera,
+        camera=camera if begun.bars is None else begun.bars.camera_around(camera),
         warnings=(
             *taking.warnings(whole.frames.numbers),
             *warnings,
@@ -190,7 +191,7 @@ def phases(shot: Shot) -> tuple[Phase, ...]:
 
 @dataclass(frozen=True)
 class _Begun:
-    """A shot whose camera is known."""
+    """A shot whose camera is known, without its black bars."""
 
     whole: Shot
     """With mattes."""
@@ -201,6 +202,7 @@ class _Begun:
     found: Tracks
     """With lens distortion."""
     scene: ShotData
+    bars: black_bars.Bars | None
 
     def chosen(self, units: range) -> list[int]:
         """The solved frames among those of the shot."""
@@ -209,6 +211,7 @@ class _Begun:
 
 def _begin(shot: Shot) -> _Begun:
     """Choose the frames that are solved, solve the camera, and classify tracks; what is saved is loaded."""
+    shot, bars = black_bars.without(shot)
     taking = frame_selection.choose(shot)
     taking.require_enough(shot)
     found_mattes = makes_mattes(shot.parameters, has_mattes=shot.mattes is not None)
@@ -226,7 +229,7 @@ def _begin(shot: Shot) -> _Begun:
     found = tracks_of(shot)
     with frame_threads.opencv_on_one():
         scene = shot_data.collected(shot, full, undistorted_tracks(found, full), found_mattes=found_mattes)
-    return _Begun(whole, shot, taking, full, found, scene)
+    return _Begun(whole, shot, taking, full, found, scene, bars)
 
 
 def _with_mattes(shot: Shot) -> Shot:
