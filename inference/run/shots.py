@@ -157,6 +157,10 @@ def estimate_low(task: Task, prepared: Prepared, first: int, last: int, *, label
         _in_low(task, inputs_of(task, prepared, *low.supported, label=label))
 
 
+class _Disagreement(UnsupportedShot):
+    """What was measured and what was learned are so different that one of them is wrong."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Low:
     """A shot at processing resolution and its maps; or an unsupported one, and the part that may be supported."""
@@ -181,7 +185,7 @@ def _in_low(task: Task, inputs: ShotInputs) -> _Low:
     try:
         result = _estimated(task, task.choice.leading, task.choice.parameters, inputs, maps, learned=learned)
         if learned is not None and not result.completed and task.choice.learned is not None:
-            raise UnsupportedShot(_DISAGREES.format(task.choice.leading.label, learned.label), "")
+            raise _Disagreement(_DISAGREES.format(task.choice.leading.label, learned.label), "")
         if result.completed and learned is not None:
             names = (*names, *learned.estimators)
             why = f"{task.choice.leading.label} measured the depth and {learned.label} completed it."
@@ -195,7 +199,10 @@ def _in_low(task: Task, inputs: ShotInputs) -> _Low:
             return _Low(shot=_refused(first, last, f"{refused.reason} {hint}"), supported=refused.supported)
         names = learned.estimators
         why = f"{refused.reason} So the depth is {learned.label}'s alone."
-        result = ShotResult(camera=learned.camera, quantity=learned.quantity)
+        warnings: tuple[str, ...] = ()
+        if isinstance(refused, _Disagreement):
+            warnings = (f"{why} Estimate the shot by {task.choice.leading.label} alone as well, and compare.",)
+        result = ShotResult(camera=learned.camera, quantity=learned.quantity, warnings=warnings)
         learned.write_all(
             frames, _writer(task.info, inputs, maps), confidence=task.info.has_confidence, check=task.check
         )

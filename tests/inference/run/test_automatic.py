@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from inference.common.failures import Cancelled, Failure, UnsupportedShot
-from inference.contract import depth_sequence, exit_codes
+from inference.contract import depth_sequence, events, exit_codes
 from inference.contract.catalogue import LEARNED, QUICK, Fallback, MissingRequirement
 from inference.contract.job import Job
 from inference.estimators import registry, requirements
@@ -103,8 +103,8 @@ def footage_of_two(tmp_path):
     return tmp_path / "clip"
 
 
-def estimate(clip, output, *, estimator="automatic", cuts="7", cancelled=lambda: False, **settings):
-    heard = []
+def estimate(clip, output, *, estimator="automatic", cuts="7", cancelled=lambda: False, heard=None, **settings):
+    heard = [] if heard is None else heard
     job = Job(source=describe(str(clip)), output=str(output), estimator=estimator, cuts=cuts, **settings)
     sequence = runner.estimate(job, emit=heard.append, cancelled=cancelled)
     assert sequence == replace(depth_sequence.load(output), source=sequence.source)
@@ -184,8 +184,11 @@ def test_what_the_network_contradicts_is_not_believed(estimators, footage_of_two
         return replace(measure(shot), completed=False)
 
     estimators.table["measuring"].estimate = disagree
-    sequence = estimate(footage_of_two, tmp_path / "depth")
+    heard = []
+    sequence = estimate(footage_of_two, tmp_path / "depth", heard=heard)
     assert [shot.estimators for shot in sequence.shots] == [("network",), ("network",)]
+    (warned,) = (each.message for each in heard if isinstance(each, events.Warning) and "in common" in each.message)
+    assert warned.endswith("Estimate the shot by Measuring alone as well, and compare.")
     assert sequence.shots[0].reason == (
         "What Measuring measured has hardly anything in common with what Network sees, as where a moving subject is "
         "taken for the scene. So the depth is Network's alone."
