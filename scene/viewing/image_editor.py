@@ -21,8 +21,6 @@ def show(space: bpy.types.SpaceImageEditor, depth: Depth) -> bool:
     before = space.image
     space.image = image
     if image.source in ("SEQUENCE", "MOVIE"):
-        if image == before:
-            return False
         if image.source == "MOVIE" or "plate" in image.get("fathom_kind", ""):
             show_plate(space.image_user, depth)
         else:

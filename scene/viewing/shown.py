@@ -135,19 +135,21 @@ SQUARE: tuple[Corner, Corner, Corner, Corner] = ((0.0, 0.0), (1.0, 0.0), (1.0, 1
 def in_editor(space: bpy.types.Space, scene: bpy.types.Scene, sequencer: bpy.types.Scene | None = None) -> Shown:
     """What an editor shows of the scene's active depth, or of what is being estimated.
 
-    `sequencer` is the scene whose strips a Sequencer shows. Empty where depth is not to be shown.
+    `sequencer` is the scene whose strips a Sequencer shows: other editors show the window's, at its own frame. Empty
+    where depth is not to be shown.
     """
     view = scene.fathom.view
     if not view.show:
         return Shown()
+    played = sequencer if sequencer is not None and space.type == "SEQUENCE_EDITOR" else scene
     running = target_viewed() if view.follow_run else None
     viewed = running
-    place = _place_of(running, space, sequencer or scene) if running is not None else None
+    place = _place_of(running, space, played) if running is not None else None
     if place is None:
         viewed = of_scene(scene)
         if viewed is None:
             return Shown(note=_absence(scene, running))
-        place = _place_of(viewed, space, sequencer or scene)
+        place = _place_of(viewed, space, played)
     if place is None or viewed is None:
         return Shown(note=_elsewhere(viewed, space))
     other = of_scene(scene, view.other) if view.other else None
@@ -267,17 +269,30 @@ def _place_of(viewed: Viewed, space: bpy.types.Space, scene: bpy.types.Scene) ->
     if space.type == "SEQUENCE_EDITOR":
         return _in_sequencer(viewed, scene)
     if space.type == "CLIP_EDITOR":
-        return _in_clip_editor(viewed, space, scene)
+        return _in_clip_editor(viewed, space)
     image = space.image
     if image is None or tags.text(image, tags.KIND) not in ("plate", "disparity") or not viewed.job:
         return None
     if viewed.job not in tags.jobs(image):
         return None
-    frame = scene.frame_current - viewed.frame_offset
-    return Place(SQUARE, min(max(frame, viewed.first_frame), viewed.last_frame))
+    if image.source not in ("SEQUENCE", "MOVIE"):
+        return Place(SQUARE, viewed.first_frame)
+    return Place(SQUARE, frame_of(space.image_user, scene))
 
 
-def _in_clip_editor(viewed: Viewed, space: bpy.types.SpaceClipEditor, scene: bpy.types.Scene) -> Place | None:
+def frame_of(user: Any, scene: bpy.types.Scene) -> int:
+    """The frame of a movie or sequence that an image user shows: an editor whose image was chosen by hand, or with a
+    node, has Blender's first settings, and shows others than `image_editor.show` has it show.
+    """
+    length = user.frame_duration
+    if user.frame_current or not user.use_auto_refresh or not length:  # 0 until a frame is shown by new settings
+        return user.frame_current
+    frame = scene.frame_current - user.frame_start + 1
+    frame = (frame - 1) % length + 1 if user.use_cyclic else min(max(frame, 0), length)
+    return frame + user.frame_offset
+
+
+def _in_clip_editor(viewed: Viewed, space: bpy.types.SpaceClipEditor) -> Place | None:
     clip = space.clip
     if clip is None or not is_of(viewed.plate, clip.filepath, is_movie=clip.source == "MOVIE", owner=clip):
         return None
@@ -286,7 +301,8 @@ def _in_clip_editor(viewed: Viewed, space: bpy.types.SpaceClipEditor, scene: bpy
     first = _first_of_clip(clip, viewed.plate)
     if first is None:
         return None
-    return Place(SQUARE, scene.frame_current - clip.frame_start + first + clip.frame_offset)
+    # Its own frame: from Blender 5.0 on another scene than the window's may be what is played.
+    return Place(SQUARE, space.clip_user.frame_current - clip.frame_start + first + clip.frame_offset)
 
 
 def _in_sequencer(viewed: Viewed, scene: bpy.types.Scene) -> Place | None:
@@ -355,18 +371,20 @@ def _shows(strip: Any, plate: Source, scene: bpy.types.Scene, now: int | None) -
 
 def is_on(strip: Any, plate: Source, scene: bpy.types.Scene) -> bool:
     """Whether a strip is of a plate's files, whatever it shows of them."""
+    stream = 0
     if strip.type == "IMAGE":
         name = strip.elements[0].filename if strip.elements else ""
         folder = bpy.path.abspath(strip.directory, library=scene.library)
         path, is_movie, owner = str(Path(folder) / name), False, scene
     elif strip.type == "MOVIE":
-        path, is_movie, owner = strip.filepath, True, scene
+        path, is_movie, owner, stream = strip.filepath, True, scene, strip.stream_index
     else:
         owner = _clip_of(strip) if strip.type == "MOVIECLIP" else None
         if owner is None:
             return False
         path, is_movie = owner.filepath, owner.source == "MOVIE"
-    return is_of(plate, path, is_movie=is_movie, owner=owner) and _first_of_strip(strip, plate) is not None
+    is_plates = is_of(plate, path, is_movie=is_movie, owner=owner, stream=stream)
+    return is_plates and _first_of_strip(strip, plate) is not None
 
 
 def _clip_of(strip: Any) -> bpy.types.MovieClip | None:
@@ -392,12 +410,15 @@ def _first_of_clip(clip: bpy.types.MovieClip, plate: Source) -> int | None:
     return found if found == numbering.frame_number(name) else None
 
 
-def is_of(plate: Source, stored: str, *, is_movie: bool, owner: Any) -> bool:
-    """Whether a path of Blender's is a depth's plate: the same movie, or a file of the same sequence."""
+def is_of(plate: Source, stored: str, *, is_movie: bool, owner: Any, stream: int = 0) -> bool:
+    """Whether a path of Blender's is a depth's plate: the same movie, or a file of the same sequence.
+
+    `stream` : which of the movie's is shown; clips and images show the first.
+    """
     library = owner.library if isinstance(owner, bpy.types.ID) else None
     path = os.path.normpath(bpy.path.abspath(stored, library=library))
     if is_movie or not plate.files:
-        return is_movie and not plate.files and _plain(path) == _plain(plate.path)
+        return is_movie and not plate.files and stream == plate.stream and _plain(path) == _plain(plate.path)
     file = Path(path)
     in_folder = _plain(str(file.parent)) == _plain(plate.path)
     return in_folder and numbering.frame_in(plate.files, file.name) is not None

@@ -180,9 +180,9 @@ def test_frames_are_the_sources_where_the_clips_path_is_relative(tmp_path, empty
     assert solved_tracks.clip_offset(clip) == clip.frame_start - 1001
     found = camera_fit.fit_to_solve(depth, shot, clip, scene=bpy.context.scene)
     assert found.notes == () and solved_tracks.shows_plate(clip, depth.source)
-    space = SimpleNamespace(type="CLIP_EDITOR", clip=clip, show_stable=False)
+    user = SimpleNamespace(frame_current=clip.frame_start + 2)
+    space = SimpleNamespace(type="CLIP_EDITOR", clip=clip, show_stable=False, clip_user=user)
     bpy.context.scene.fathom.view.show = True
-    bpy.context.scene.frame_current = clip.frame_start + 2
     shown.in_editor(space, bpy.context.scene)
     look()
     (picture,) = shown.in_editor(space, bpy.context.scene).pictures

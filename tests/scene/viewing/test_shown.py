@@ -11,10 +11,13 @@ import pytest
 from bl_ext.dev.fathom.inference.contract import depth_sequence
 from bl_ext.dev.fathom.inference.contract.job import Source
 from bl_ext.dev.fathom.scene import current_run, depth_list, depth_strip, disk_status, places, shot_list, source
+from bl_ext.dev.fathom.scene.plate import plate_image
 from bl_ext.dev.fathom.scene.versions import strips_of, times_of
 from bl_ext.dev.fathom.scene.viewing import image_editor, shown
 from disk_watch import watched
 from drawing import look
+
+from tests.footage_maker import numbered, streams
 
 SEQUENCER = SimpleNamespace(type="SEQUENCE_EDITOR")
 SQUARE = shown.SQUARE
@@ -167,8 +170,10 @@ def test_the_clip_editor_shows_the_frame_of_its_clip(scene, tmp_path):
     plates = sorted((tmp_path / "one" / "plate").iterdir())
     clip = bpy.data.movieclips.load(str(plates[0]))
     clip.frame_start, clip.frame_offset = 101, 1
-    space = SimpleNamespace(type="CLIP_EDITOR", clip=clip, show_stable=False)
-    scene.frame_current = 102
+    space = SimpleNamespace(
+        type="CLIP_EDITOR", clip=clip, show_stable=False, clip_user=SimpleNamespace(frame_current=102)
+    )
+    scene.frame_current = 104  # Blender shows the frame that was played last, of whichever scene
     (picture,) = seen(space, scene).pictures
     assert picture.path.name == "disparity.0003.exr" and picture.corners == SQUARE
     space.show_stable, clip.tracking.stabilization.use_2d_stabilization = True, True
@@ -182,10 +187,13 @@ def test_an_image_editor_gets_the_plate_in_step(scene, tmp_path):
     from bl_ext.dev.fathom.scene import depth_list
 
     user = SimpleNamespace(use_cyclic=True, use_auto_refresh=False, frame_offset=0, frame_start=0, frame_duration=0)
+    user.frame_current = 0
     space = SimpleNamespace(type="IMAGE_EDITOR", image=None, image_user=user)
     depth = depth_list.load(scene)
-    assert image_editor.show(space, depth) and not image_editor.show(space, depth)
+    assert image_editor.show(space, depth)
     assert user.use_auto_refresh and space.image.source == "SEQUENCE"
+    user.frame_start, user.frame_offset = 2, 0
+    assert not image_editor.show(space, depth) and user.frame_offset == 1, "in step again, though it is shown already"
     scene.frame_current = 4
     (picture,) = seen(space, scene).pictures
     assert picture.path.name == "disparity.0004.exr" and picture.corners == SQUARE
@@ -197,6 +205,48 @@ def test_an_image_editor_gets_the_plate_in_step(scene, tmp_path):
     assert image_editor.show(space, depth), "the maps themselves, where the plate is missing"
     assert space.image.colorspace_settings.name == "Non-Color"
     assert seen(space, scene).pictures[0].path.name == "disparity.0004.exr"
+
+
+@pytest.mark.parametrize(
+    ("now", "settings", "expected"),
+    [
+        (4, {"frame_start": 2}, 3),
+        (5, {"frame_start": 1, "frame_offset": -2}, 3),
+        (5, {"frame_start": 1, "frame_duration": 2}, 2),
+        (8, {"frame_start": 1, "frame_duration": 5, "use_cyclic": True}, 3),
+        (4, {"use_auto_refresh": False, "frame_current": 2}, 2),
+        (4, {"frame_current": 5}, 5),
+    ],
+)
+def test_an_image_that_was_chosen_by_hand_is_seen_at_the_frames_that_it_shows(scene, now, settings, expected):
+    """As Blender plays it: it begins at frame 1 and ends after 100, wherever the depth lies."""
+    user = {"use_cyclic": False, "use_auto_refresh": True, "frame_offset": 0, "frame_start": 1, "frame_duration": 100}
+    user = SimpleNamespace(**{**user, "frame_current": 0, **settings})
+    space = SimpleNamespace(type="IMAGE_EDITOR", image=plate_image(depth_list.load(scene)), image_user=user)
+    scene.frame_current = now
+    (picture,) = seen(space, scene).pictures
+    assert picture.path.name == f"disparity.{expected:04d}.exr"
+
+
+def test_only_the_sequencer_shows_the_scene_that_it_plays(scene):
+    """From Blender 5.0 on it may be another than the window's, at another frame."""
+    edit = bpy.data.scenes.new("edit")
+    user = SimpleNamespace(use_cyclic=False, use_auto_refresh=True, frame_offset=0, frame_start=1, frame_duration=100)
+    user.frame_current = 0
+    space = SimpleNamespace(type="IMAGE_EDITOR", image=plate_image(depth_list.load(scene)), image_user=user)
+    seen(space, scene)
+    scene.frame_current, edit.frame_current = 2, 4
+    (picture,) = shown.in_editor(space, scene, edit).pictures
+    assert picture.path.name == "disparity.0002.exr"
+
+
+def test_another_stream_of_a_movie_is_another_clip(empty_file, tmp_path):
+    path = streams(tmp_path / "cameras.mov", [[numbered(n) for n in range(6)]] * 2)
+    strip = strips_of(empty_file.sequence_editor_create()).new_movie("cameras", str(path), 1, 1)
+    plates = [Source(kind="movie", path=str(path), stream=index) for index in (0, 1)]
+    assert [shown.strip_of(each, empty_file) for each in plates] == [strip, None]
+    strip.stream_index = 1
+    assert [shown.strip_of(each, empty_file) for each in plates] == [None, strip]
 
 
 def test_frames_are_shown_while_they_come_in(scene, tmp_path):
