@@ -271,7 +271,7 @@ def absolute(path: str | Path) -> Path:
         text = text.replace("\\", "/")  # the .blend file was saved on Windows
     if not text.startswith("//") and depth_sequence.is_foreign(text):
         raise DepthError(f"{text} is a place on another machine: choose where it lies on this one.")
-    return Path(os.path.normpath(Path(bpy.path.abspath(text)).absolute()))
+    return Path(os.path.normpath(Path(places.expanded(text)).absolute()))
 
 
 def place_of(stored: str) -> Path | None:
@@ -386,7 +386,7 @@ def _showing(folder: Path, images: list[bpy.types.Image]) -> list[bpy.types.Imag
 
 def _folders_of(image: bpy.types.Image) -> set[str]:
     """The folder whose maps an image shows, as it is written and without links."""
-    plain = os.path.normpath(Path(bpy.path.abspath(image.filepath)).parent)
+    plain = os.path.normpath(Path(places.expanded(image.filepath)).parent)
     return {plain, os.path.realpath(plain) if places.may_look(image.filepath) else plain}
 
 

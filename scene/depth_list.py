@@ -191,7 +191,7 @@ def ask(item: bpy.types.PropertyGroup) -> None:
     """The artist asked for an entry of a list: the places that it names may be looked at from now on."""
     for stored in (item.folder, item.plate):
         if stored.strip():
-            places.ask(bpy.path.abspath(stored))
+            places.ask(places.expanded(stored))
 
 
 def may_look(item: bpy.types.PropertyGroup) -> bool:
@@ -231,7 +231,7 @@ def relink(scene: bpy.types.Scene, folder: str | Path, index: int = -1) -> Depth
     DepthError as for `load`, or where the folder holds the depth of another job. Nothing is changed then.
     """
     item = _item(scene, index)
-    places.ask(bpy.path.abspath(str(folder)))
+    places.ask(places.expanded(str(folder)))
     ask(item)
     found = depth_module.load(folder, frame_offset=item.frame_offset)
     depth = _with_plate(item, _same_job(item, found))
@@ -302,7 +302,7 @@ def _rebase(named: Iterable[tuple[Any, str]], old: str, new: str) -> None:
     for item, name in named if before != after else ():
         stored = places.setting(item, name)
         if stored.startswith("//") or (stored and not old):
-            written = portable_path(Path(os.path.normpath(bpy.path.abspath(stored, start=before))), new)
+            written = portable_path(Path(os.path.normpath(places.expanded(stored, start=before))), new)
             places.written_otherwise(stored, written)
             with _unheard():
                 places.set_setting(item, name, written)
@@ -336,7 +336,7 @@ def _shown_folder(item: bpy.types.PropertyGroup) -> Path | None:
     others = [each.folder for each in item.id_data.fathom.depths if each != item]
     for image in tags.images("disparity"):
         if item.job and tags.text(image, tags.JOB) == item.job and places.may_look(image.filepath):
-            folder = Path(bpy.path.abspath(image.filepath)).parent
+            folder = Path(places.expanded(image.filepath)).parent
             is_listed = any(is_same_place(stored, folder) for stored in others)
             if not is_listed and is_file(folder / depth_sequence.SIDECAR):
                 return folder

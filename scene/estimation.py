@@ -6,8 +6,6 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
-import bpy
-
 from ..inference.contract import client
 from ..inference.contract.client import WorkerError
 from ..inference.contract.depth_sequence import is_absolute
@@ -54,13 +52,13 @@ def prepare(
 
 def _mattes(settings: Settings) -> tuple[str, ...]:
     """The place that the mattes lie at, if there are any."""
-    return (bpy.path.abspath(settings.mattes),) if settings.mattes else ()
+    return (places.expanded(settings.mattes),) if settings.mattes else ()
 
 
 def _camera_file(settings: Settings) -> tuple[str, ...]:
     """The place that a camera file lies at, if there is one."""
     choice = settings.camera
-    return (bpy.path.abspath(choice.name),) if choice is not None and choice.kind == "FILE" else ()
+    return (places.expanded(choice.name),) if choice is not None and choice.kind == "FILE" else ()
 
 
 def estimate(

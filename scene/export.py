@@ -315,7 +315,7 @@ def known_size(item: bpy.types.PropertyGroup, values: dict[str, Any]) -> str | N
     if kind in contract.BLENDERS or not depth_list.may_look(item) or not item.folder.strip():
         return None
     asked = _Asked(
-        folder=bpy.path.abspath(item.folder),
+        folder=places.expanded(item.folder),
         format=kind,
         half=values["half"],
         layers=values["with_confidence"] + values["with_mattes"],
@@ -560,7 +560,7 @@ def _mattes(scene: bpy.types.Scene) -> str:
     stored = scene.fathom.mattes.strip()
     if not stored:
         raise Problem("There is no Matte Folder: choose one in the settings, or export without mattes.")
-    return str(Path(bpy.path.abspath(stored)).absolute())
+    return str(Path(places.expanded(stored)).absolute())
 
 
 # --------------------------------------------------------------------------------------------------- room on the disk

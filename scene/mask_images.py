@@ -17,7 +17,7 @@ import bpy
 
 from ..inference.contract import own_files, records
 from ..inference.contract.records import FilePath, RecordError
-from . import versions, whole_files
+from . import places, versions, whole_files
 from .depth import read_again
 from .output import clip_folder
 from .problems import Problem
@@ -137,7 +137,7 @@ def rasterize(mask: bpy.types.Mask, plate: Plate, folder: Path) -> Path:
         bpy.data.masks.remove(copied)
     for image in bpy.data.images:  # Blender goes on showing what it has read
         shown = image.filepath if image.source in ("FILE", "SEQUENCE") and image.library is None else ""
-        if shown and os.path.normpath(bpy.path.abspath(shown)).startswith(os.path.normpath(folder) + os.sep):
+        if shown and os.path.normpath(places.expanded(shown)).startswith(os.path.normpath(folder) + os.sep):
             read_again(image)
     return folder
 

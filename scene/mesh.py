@@ -241,7 +241,7 @@ def matte_image(depth: Depth, shot: Shot, folder: Path) -> bpy.types.Image:
     if missed is not None:
         raise Problem(f"Blender does not find the matte {missed[0]}: rename it to {missed[1]}.")
     path = Path(folder) / names[0]
-    ours = (i for i in tags.images("matte") if os.path.normpath(bpy.path.abspath(i.filepath)) == os.path.normpath(path))
+    ours = (i for i in tags.images("matte") if os.path.normpath(places.expanded(i.filepath)) == os.path.normpath(path))
     image = next(ours, None)
     if image is not None:
         read_again(image)  # the mattes may be others by now

@@ -97,7 +97,7 @@ def of_file(*, only_built: bool = False) -> list[str]:
     by_job: dict[str, list[bpy.types.Image]] = {}
     for image in built:
         if only_built:
-            places.ask(Path(bpy.path.abspath(image.filepath)).parent)  # where Blender reads from in this moment
+            places.ask(Path(places.expanded(image.filepath)).parent)  # where Blender reads from in this moment
         for job in tags.jobs(image):
             by_job.setdefault(job, []).append(image)
     named: set[bpy.types.Image] = set()
@@ -214,7 +214,7 @@ def _of_image(image: bpy.types.Image) -> list[str]:
     """
     if not places.may_look(image.filepath, library=image.library):
         return []
-    path = Path(os.path.normpath(bpy.path.abspath(image.filepath, library=image.library)))
+    path = Path(os.path.normpath(places.expanded(image.filepath, library=image.library)))
     if tags.text(image, tags.KIND) == "plate":
         return [] if is_there(path) else [f"The plate {path} is missing; what shows it shows nothing of it."]
     if not is_folder(path.parent):

@@ -146,7 +146,7 @@ def root_folder(path: str) -> Path:
         raise OutputError(
             f"This file is not saved, so there is no folder for {path}: save the file, or choose an output folder."
         )
-    return absolute(bpy.path.abspath(path))
+    return absolute(places.expanded(path))
 
 
 def clip_folder(name: str) -> str:

@@ -36,6 +36,17 @@ def ask(path: str | Path) -> None:
         _asked.add(str(place))
 
 
+def expanded(stored: str, *, library: bpy.types.Library | None = None, start: str | None = None) -> str:
+    """A path of Blender's without ``//``, as Blender itself reads it: one that a .blend file of Windows names relative
+    to itself has backslashes, which are no separators for Python elsewhere.
+
+    `start` : the folder that ``//`` stands for, where that is not the one of the .blend file or of the library.
+    """
+    if library is not None and start is None:
+        start = str(Path(expanded(library.filepath)).parent)
+    return bpy.path.abspath(stored.replace("\\", "/") if stored.startswith("//") else stored, start=start)
+
+
 def is_relative(stored: str, *, library: bpy.types.Library | None = None) -> bool:
     """Whether a path of Blender's is relative to the .blend file, or the library, also when it is joined to its folder.
 
@@ -44,7 +55,7 @@ def is_relative(stored: str, *, library: bpy.types.Library | None = None) -> boo
     rest = stored[2:].replace("\\", "/") if stored.startswith("//") else None
     if rest is None or PureWindowsPath(rest).drive or rest.startswith("/"):
         return False
-    blend = bpy.data.filepath if library is None else bpy.path.abspath(library.filepath)
+    blend = bpy.data.filepath if library is None else expanded(library.filepath)
     if not blend or PurePosixPath(os.path.normpath(rest)).parts[:1] != ("..",):
         return True
     folder = Path(blend).parent
@@ -62,7 +73,7 @@ def may_look(stored: str | Path, *, library: bpy.types.Library | None = None) ->
     elif is_relative(stored, library=library):
         return library is None or may_look(library.filepath)
     else:
-        place = PurePath(_plain(bpy.path.abspath(stored, library=library)))
+        place = PurePath(_plain(expanded(stored, library=library)))
     return any(str(each) in _asked for each in (place, *place.parents))
 
 
@@ -75,7 +86,7 @@ def is_artists(stored: str) -> bool:
 
 def resolved(stored: str, *, library: bpy.types.Library | None = None) -> str:
     """A path of Blender's as an absolute one, without links where it may be looked at."""
-    path = bpy.path.abspath(stored, library=library)
+    path = expanded(stored, library=library)
     return os.path.realpath(path) if may_look(stored, library=library) else os.path.normpath(path)
 
 
@@ -86,7 +97,7 @@ def is_gone(stored: str, *, library: bpy.types.Library | None = None) -> bool:
     """
     if not may_look(stored, library=library):
         return not stored.startswith("//") and depth_sequence.is_foreign(stored)
-    return not os.path.lexists(bpy.path.abspath(stored, library=library))
+    return not os.path.lexists(expanded(stored, library=library))
 
 
 def file_opened() -> None:

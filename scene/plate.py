@@ -88,7 +88,7 @@ def _packed(image: bpy.types.Image) -> str | None:
     """
     if image.packed_file is None or not places.may_look(image.filepath, library=image.library):
         return None
-    path = Path(bpy.path.abspath(image.filepath, library=image.library))
+    path = Path(places.expanded(image.filepath, library=image.library))
     if not is_file(path):
         return None
     if path.stat().st_size == image.packed_file.size and path.read_bytes() == image.packed_file.data:
@@ -192,7 +192,7 @@ def with_plate(depth: Depth, path: str | Path) -> Depth:
     made of.
     """
     sequence, written = depth.sequence, depth.sequence.source
-    places.ask(bpy.path.abspath(str(path)))
+    places.ask(places.expanded(str(path)))
     try:
         found = _read(absolute(path), written.stream)
     except (SourceError, DepthError) as error:
@@ -372,5 +372,5 @@ def _is_numbered(path: Path, depth: Depth) -> bool:
 def _shows(image: bpy.types.Image, path: Path) -> bool:
     if image.library is not None:
         return False
-    plain = os.path.normpath(bpy.path.abspath(image.filepath))
+    plain = os.path.normpath(places.expanded(image.filepath))
     return plain == os.path.normpath(path) or places.resolved(image.filepath) == places.resolved(str(path))

@@ -16,7 +16,7 @@ from ..inference.contract import leftovers, own_files
 from ..inference.contract.depth_sequence import SIDECAR
 from ..inference.contract.leftovers import LOG, MAPS
 from ..inference.contract.own_files import Names
-from . import depth_list, preferences, tags, versions
+from . import depth_list, places, preferences, tags, versions
 from .depth import Depth, place_of
 from .settings import Settings
 from .source import Plate, in_range
@@ -115,4 +115,4 @@ def _shown() -> set[Path]:
     for scene in bpy.data.scenes:
         strips = versions.strips_of(scene.sequence_editor, nested=True) if scene.sequence_editor else ()
         stored += [f"{strip.directory}/map" for strip in strips if strip.type == "IMAGE"]
-    return {Path(os.path.normpath(bpy.path.abspath(path))).parent for path in stored}
+    return {Path(os.path.normpath(places.expanded(path))).parent for path in stored}

@@ -121,7 +121,7 @@ def prepare(
     defaults = {name: kind.keywords.get("default") for name, kind in properties().items()}
     chosen = {**defaults, **(values or {})}
     places.ask(depth.folder)
-    mattes = str(absolute(bpy.path.abspath(chosen["sky_mattes"]))) if chosen["sky_mattes"] else None
+    mattes = str(absolute(places.expanded(chosen["sky_mattes"]))) if chosen["sky_mattes"] else None
     wanted = Refinement(
         depth=str(depth.folder),
         output=str(depth.folder),

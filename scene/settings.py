@@ -241,11 +241,11 @@ def _resolved(value: Any) -> Any:
         raise JobError(
             f"This file is not saved, so there is no folder for {value}: save the file, or choose another folder."
         )
-    return str(Path(bpy.path.abspath(value)).absolute())
+    return str(Path(places.expanded(value)).absolute())
 
 
 def _folder(stored: str) -> str:
-    return str(Path(bpy.path.abspath(_resolved(stored))).absolute())
+    return str(Path(places.expanded(_resolved(stored))).absolute())
 
 
 def _camera(plate: Plate, settings: Settings, *, asked: bool) -> Camera | None:

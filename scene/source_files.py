@@ -14,7 +14,7 @@ from ..inference.contract import exit_codes, exr_windows, numbering
 from ..inference.contract.job import Source
 from ..inference.contract.numbering import NumberingError, frame_number
 from ..inference.contract.untrusted import is_file, is_folder
-from . import versions
+from . import places, versions
 from .problems import Problem
 
 
@@ -192,7 +192,7 @@ def ocio_config() -> str | None:
 def absolute(path: str, owner: bpy.types.ID | None) -> str:
     """A path of Blender's without ``//``; `owner` is the datablock that it stands in, which may be linked."""
     library = owner.library if owner is not None else None
-    return os.path.normpath(bpy.path.abspath(path, library=library))
+    return os.path.normpath(places.expanded(path, library=library))
 
 
 @contextmanager

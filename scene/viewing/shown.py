@@ -20,7 +20,7 @@ import numpy as np
 from ...inference.contract import depth_sequence, numbering
 from ...inference.contract.depth_sequence import Range, Shot
 from ...inference.contract.job import Source
-from .. import current_run, depth_list, tags, versions, wording
+from .. import current_run, depth_list, places, tags, versions, wording
 from ..depth import DepthError
 from ..depth_list import EntryKey
 from ..disk_status import Seen
@@ -374,7 +374,7 @@ def is_on(strip: Any, plate: Source, scene: bpy.types.Scene) -> bool:
     stream = 0
     if strip.type == "IMAGE":
         name = strip.elements[0].filename if strip.elements else ""
-        folder = bpy.path.abspath(strip.directory, library=scene.library)
+        folder = places.expanded(strip.directory, library=scene.library)
         path, is_movie, owner = str(Path(folder) / name), False, scene
     elif strip.type == "MOVIE":
         path, is_movie, owner, stream = strip.filepath, True, scene, strip.stream_index
@@ -405,7 +405,7 @@ def _first_of_clip(clip: bpy.types.MovieClip, plate: Source) -> int | None:
     """
     if clip.source == "MOVIE":
         return 1
-    name = bpy.path.basename(clip.filepath)  # which knows that `//folder/` is no server
+    name = Path(places.expanded(clip.filepath, library=clip.library)).name
     found = numbering.frame_in(plate.files, name) if plate.files else None
     return found if found == numbering.frame_number(name) else None
 
@@ -416,7 +416,7 @@ def is_of(plate: Source, stored: str, *, is_movie: bool, owner: Any, stream: int
     `stream` : which of the movie's is shown; clips and images show the first.
     """
     library = owner.library if isinstance(owner, bpy.types.ID) else None
-    path = os.path.normpath(bpy.path.abspath(stored, library=library))
+    path = os.path.normpath(places.expanded(stored, library=library))
     if is_movie or not plate.files:
         return is_movie and not plate.files and stream == plate.stream and _plain(path) == _plain(plate.path)
     file = Path(path)

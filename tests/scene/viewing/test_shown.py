@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 from bl_ext.dev.fathom.inference.contract import depth_sequence
 from bl_ext.dev.fathom.inference.contract.job import Source
-from bl_ext.dev.fathom.scene import current_run, depth_list, depth_strip, disk_status, places, shot_list, source
+from bl_ext.dev.fathom.scene import (
+    current_run,
+    depth_list,
+    depth_strip,
+    disk_status,
+    output,
+    places,
+    shot_list,
+    source,
+)
 from bl_ext.dev.fathom.scene.plate import plate_image
 from bl_ext.dev.fathom.scene.versions import strips_of, times_of
 from bl_ext.dev.fathom.scene.viewing import image_editor, shown
@@ -247,6 +256,24 @@ def test_another_stream_of_a_movie_is_another_clip(empty_file, tmp_path):
     assert [shown.strip_of(each, empty_file) for each in plates] == [strip, None]
     strip.stream_index = 1
     assert [shown.strip_of(each, empty_file) for each in plates] == [None, strip]
+
+
+def test_a_file_that_windows_saved_shows_its_plate(scene, tmp_path):
+    """There Blender writes paths relative to the file with backslashes, and reads them everywhere."""
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    strip = strips_of(scene.sequence_editor)[0]
+    strip.directory = "//one\\plate\\"
+    clip = bpy.data.movieclips.load(str(tmp_path / "one" / "plate" / "plate.0001.png"))
+    clip.filepath = "//one\\plate\\plate.0001.png"
+    scene.frame_current = 13
+    assert seen(SEQUENCER, scene).pictures[0].path.name == "disparity.0003.exr"
+    space = SimpleNamespace(
+        type="CLIP_EDITOR", clip=clip, show_stable=False, clip_user=SimpleNamespace(frame_current=2)
+    )
+    assert seen(space, scene).pictures[0].path.name == "disparity.0002.exr"
+    for found in (source.from_clip(clip), source.from_strip(strip, scene)):
+        assert found.source.path == str(tmp_path / "one" / "plate") and len(found.source.files) == 5
+    assert output.root_folder("//one\\depth") == tmp_path / "one" / "depth"
 
 
 def test_frames_are_shown_while_they_come_in(scene, tmp_path):
