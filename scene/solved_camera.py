@@ -74,7 +74,8 @@ def of_clip(clip: bpy.types.MovieClip, plate: Plate | None = None) -> SolvedCame
         Its camera's reconstruction counts, those of tracked objects do not.
     plate : Plate or None
         The frames that are asked for, of this clip's file or of another one of the same shot, such as at another
-        resolution; then their files' first frames are taken for the same. None: all frames that the clip shows.
+        resolution; then the frames of images are those of their names where it has all that are asked for, else their
+        files' first frames are taken for the same. None: all frames that the clip shows.
 
     Raises
     ------
@@ -287,8 +288,9 @@ def shows(clip: bpy.types.MovieClip, plate: Plate) -> bool:
     """Whether a clip is of the same file, or files, as a plate; no file is opened."""
     path = Path(source.absolute(clip.filepath, clip))
     if plate.source.kind == "movie":
-        return path == Path(plate.source.path)
-    return path.parent == Path(plate.source.path) and path.name in plate.source.files
+        return path == Path(plate.source.path) and not plate.source.stream  # clips show the first
+    in_folder = path.parent == Path(plate.source.path)  # a strip, or the clip, may begin at a later file
+    return in_folder and numbering.frame_in(plate.source.files, path.name) is not None
 
 
 # ------------------------------------------------------------------------------------------------------------ a clip
@@ -306,8 +308,10 @@ def _reconstruction(clip: bpy.types.MovieClip) -> bpy.types.MovieTrackingReconst
 
 def _source_frame(clip: bpy.types.MovieClip, plate: Plate) -> int:
     """The source frame of the plate that the clip's frame 1 shows, in the numbers that its tracks and solve have."""
-    if plate.source.kind == "sequence" and shows(clip, plate):
-        return numbering.frame_number(bpy.path.basename(clip.filepath)) + clip.frame_offset
+    if plate.source.kind == "sequence" and clip.source == "SEQUENCE":
+        number = numbering.frame_number(Path(source.absolute(clip.filepath, clip)).name)
+        if shows(clip, plate) or number <= plate.first_frame <= plate.last_frame < number + clip.frame_duration:
+            return number + clip.frame_offset
     first = 1 if plate.source.kind == "movie" else numbering.frame_numbers(plate.source.files)[0]
     return first + clip.frame_offset
 

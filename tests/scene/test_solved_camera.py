@@ -132,6 +132,18 @@ def test_a_solve_at_another_resolution_is_brought_to_the_plates(empty_file, tmp_
     np.testing.assert_allclose(projected(own.camera, own.camera.poses[8], points), pixels, atol=0.01)
 
 
+@pytest.mark.parametrize("folder", ["plate", "proxies"])
+def test_a_plate_that_begins_after_its_clip_has_the_poses_of_its_frames(empty_file, tmp_path, folder):
+    """Of a strip that was given some of the files, and of a clip at another resolution with the same numbers."""
+    clip = solve_maker.make(tmp_path / folder)
+    files = tuple(f"plate.{number}.png" for number in range(1010, 1025))
+    made = Source(kind="sequence", path=str(tmp_path / "plate"), files=files, width=128, height=72)
+    later = Plate(source=made, first_frame=1010, last_frame=1020, scene_start=1)
+    found, own = solved_camera.of_clip(clip, later), solved_camera.of_clip(clip)
+    assert found.camera.poses == tuple(pose for pose in own.camera.poses if 1010 <= pose.frame <= 1020)
+    assert solved_camera.shows(clip, later) == (folder == "plate")
+
+
 def test_proxies_change_nothing(empty_file, tmp_path):
     clip = solve_maker.make(tmp_path)
     before = solved_camera.of_clip(clip).camera
