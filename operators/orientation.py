@@ -7,6 +7,7 @@ from ..inference.contract.untrusted import in_a_line
 from ..scene import depth_list, orientation, subject
 from ..scene.problems import PROBLEMS, Problem
 from ..scene.source_files import SourceError
+from ..scene.viewing import shown
 from .arguments import argument, depth_argument
 from .reporting import report_error, reporting
 
@@ -55,6 +56,10 @@ class ByPoints:
             return self.execute(context)
         if context.area is None or context.area.type not in _SPACES:
             return report_error(self, "Press it in the Movie Clip Editor or the Image Editor, to click in the image.")
+        try:
+            shown.require_in_step(depth, context.space_data, context.scene)
+        except PROBLEMS as problem:
+            return report_error(self, problem)
         self._tell(context)
         context.window_manager.modal_handler_add(self)
         return {"RUNNING_MODAL"}
@@ -70,6 +75,12 @@ class ByPoints:
         if region is None:
             self._end(context)
             return {"CANCELLED"}
+        try:
+            depth = depth_list.load(context.scene, self.depth)
+            shown.require_in_step(depth, context.area.spaces.active, context.scene)  # the timeline goes on meanwhile
+        except PROBLEMS as problem:
+            self._end(context)
+            return report_error(self, problem)
         place = region.view2d.region_to_view(event.mouse_x - region.x, event.mouse_y - region.y)
         if not all(0.0 <= each <= 1.0 for each in place):
             return {"PASS_THROUGH"}
@@ -105,12 +116,12 @@ class ByPoints:
     def _selected(self, context, depth):
         """The places of the selected tracks; None where no track is."""
         try:
-            shown, _ = subject.shown_in(context)
+            found, _ = subject.shown_in(context)
         except SourceError:
             return None
-        if not isinstance(shown, bpy.types.MovieClip):
+        if not isinstance(found, bpy.types.MovieClip):
             return None
-        return orientation.selected_places(shown, self.count, depth, context.scene)
+        return orientation.selected_places(found, self.count, depth, context.scene)
 
 
 class _ByDistance(ByPoints):

@@ -9,7 +9,8 @@ from ..plate import PlateError, plate_image, show_plate
 
 
 def show(space: bpy.types.SpaceImageEditor, depth: Depth) -> bool:
-    """Let an Image Editor show a depth's plate, in step with the timeline; whether it showed something else before.
+    """Let an Image Editor show a depth's plate, in step with the timeline; whether it showed something else before, or
+    other frames.
 
     Where the plate is missing, or cannot be shown, the maps as Blender draws them. DepthError where no shot has depth.
     """
@@ -18,7 +19,7 @@ def show(space: bpy.types.SpaceImageEditor, depth: Depth) -> bool:
         image = plate_image(depth)
     except PlateError:
         image = disparity_image(depth)
-    before = space.image
+    before = space.image, _frames(space.image_user)
     space.image = image
     if image.source in ("SEQUENCE", "MOVIE"):
         if image.source == "MOVIE" or "plate" in image.get("fathom_kind", ""):
@@ -30,4 +31,9 @@ def show(space: bpy.types.SpaceImageEditor, depth: Depth) -> bool:
                 depth.sequence.last_frame,
                 frame_offset=depth.frame_offset,
             )
-    return image != before
+    return (image, _frames(space.image_user)) != before
+
+
+def _frames(user: bpy.types.ImageUser) -> tuple[float, ...]:
+    """What of an image user determines the frame that is shown."""
+    return user.frame_offset, user.frame_start, user.frame_duration, user.use_cyclic, user.use_auto_refresh

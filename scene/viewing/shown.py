@@ -21,10 +21,11 @@ from ...inference.contract import depth_sequence, numbering
 from ...inference.contract.depth_sequence import Range, Shot
 from ...inference.contract.job import Source
 from .. import current_run, depth_list, places, tags, versions, wording
-from ..depth import DepthError
+from ..depth import Depth, DepthError
 from ..depth_list import EntryKey
 from ..disk_status import Seen
 from ..plate import plate_size
+from ..problems import Problem
 from ..source import Plate
 from . import maps
 from .maps import MapError
@@ -290,6 +291,31 @@ def frame_of(user: Any, scene: bpy.types.Scene) -> int:
     frame = scene.frame_current - user.frame_start + 1
     frame = (frame - 1) % length + 1 if user.use_cyclic else min(max(frame, 0), length)
     return frame + user.frame_offset
+
+
+def require_in_step(depth: Depth, space: bpy.types.Space, scene: bpy.types.Scene) -> None:
+    """Problem where an editor shows a depth's plate at another frame than the depth has at the scene's: what is clicked
+    in one would be measured in the other.
+    """
+    sequence, frame = depth.sequence, depth.source_frame(scene.frame_current)
+    viewed = Viewed(
+        name=depth.name,
+        folder=depth.folder,
+        plate=depth.source,
+        frame_offset=depth.frame_offset,
+        first_frame=sequence.first_frame,
+        last_frame=sequence.last_frame,
+        size=(0, 0),
+        job=sequence.fingerprint,
+    )
+    in_clip = space.type == "CLIP_EDITOR"
+    place = _place_of(viewed, space, scene) if in_clip or space.type == "IMAGE_EDITOR" else None
+    if place is not None and place.frame != frame:
+        hint = "set the clip's Start Frame or the depth's Frame Offset" if in_clip else "press View Depth here"
+        raise Problem(
+            f"This editor shows frame {place.frame} of {depth.name}, and the depth at this frame of the timeline is "
+            f"that of frame {frame}: {hint}, so that both are one."
+        )
 
 
 def _in_clip_editor(viewed: Viewed, space: bpy.types.SpaceClipEditor) -> Place | None:

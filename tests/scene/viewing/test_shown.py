@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from bl_ext.dev.fathom.inference.contract import depth_sequence
 from bl_ext.dev.fathom.inference.contract.job import Source
+from bl_ext.dev.fathom.operators.orientation import ByPoints
 from bl_ext.dev.fathom.scene import (
     current_run,
     depth_list,
@@ -21,6 +22,7 @@ from bl_ext.dev.fathom.scene import (
     source,
 )
 from bl_ext.dev.fathom.scene.plate import plate_image
+from bl_ext.dev.fathom.scene.problems import Problem
 from bl_ext.dev.fathom.scene.versions import strips_of, times_of
 from bl_ext.dev.fathom.scene.viewing import image_editor, shown
 from disk_watch import watched
@@ -185,6 +187,11 @@ def test_the_clip_editor_shows_the_frame_of_its_clip(scene, tmp_path):
     scene.frame_current = 104  # Blender shows the frame that was played last, of whichever scene
     (picture,) = seen(space, scene).pictures
     assert picture.path.name == "disparity.0003.exr" and picture.corners == SQUARE
+    depth, scene.frame_current = depth_list.load(scene), 3
+    shown.require_in_step(depth, space, scene)
+    scene.frame_current = 2
+    with pytest.raises(Problem, match=r"shows frame 3 of .* is that of frame 2: set the clip's Start Frame"):
+        shown.require_in_step(depth, space, scene)
     space.show_stable, clip.tracking.stabilization.use_2d_stabilization = True, True
     assert not seen(space, scene).pictures, "the clip is shown where depth does not fit"
     space.clip = None
@@ -201,8 +208,13 @@ def test_an_image_editor_gets_the_plate_in_step(scene, tmp_path):
     depth = depth_list.load(scene)
     assert image_editor.show(space, depth)
     assert user.use_auto_refresh and space.image.source == "SEQUENCE"
-    user.frame_start, user.frame_offset = 2, 0
-    assert not image_editor.show(space, depth) and user.frame_offset == 1, "in step again, though it is shown already"
+    assert not image_editor.show(space, depth)
+    user.frame_start, user.frame_offset = 1, 0
+    with pytest.raises(Problem, match=r"shows frame 3 of .* is that of frame 4: press View Depth here"):
+        scene.frame_current, user.frame_start = 4, 2
+        shown.require_in_step(depth, space, scene)
+    assert image_editor.show(space, depth) and user.frame_offset == 1, "in step again, though it is shown already"
+    shown.require_in_step(depth, space, scene)
     scene.frame_current = 4
     (picture,) = seen(space, scene).pictures
     assert picture.path.name == "disparity.0004.exr" and picture.corners == SQUARE
@@ -214,6 +226,28 @@ def test_an_image_editor_gets_the_plate_in_step(scene, tmp_path):
     assert image_editor.show(space, depth), "the maps themselves, where the plate is missing"
     assert space.image.colorspace_settings.name == "Non-Color"
     assert seen(space, scene).pictures[0].path.name == "disparity.0004.exr"
+
+
+def test_a_click_in_an_image_that_is_out_of_step_ends_with_a_message(scene):
+    """What is clicked in one frame would be measured in another."""
+    user = SimpleNamespace(use_cyclic=False, use_auto_refresh=True, frame_offset=0, frame_start=2, frame_duration=100)
+    user.frame_current = 0
+    space = SimpleNamespace(type="IMAGE_EDITOR", image=plate_image(depth_list.load(scene)), image_user=user)
+    region = SimpleNamespace(type="WINDOW", x=0, y=0, view2d=SimpleNamespace(region_to_view=lambda x, y: (x, y)))
+    area = SimpleNamespace(type="IMAGE_EDITOR", spaces=SimpleNamespace(active=space), regions=[region])
+    workspace = SimpleNamespace(status_text_set=lambda text: None)
+    context = SimpleNamespace(scene=scene, area=area, space_data=space, workspace=workspace)
+    event, messages, done = SimpleNamespace(type="LEFTMOUSE", value="PRESS", mouse_x=0.5, mouse_y=0.5), [], []
+    operator = type("Points", (ByPoints,), {"count": 1, "depth": -1, "points": "", "bl_label": "Points"})()
+    operator.report, operator.options = lambda kinds, text: messages.append(text), SimpleNamespace(is_invoke=False)
+    operator.execute = done.append
+    scene.frame_current = 4
+    assert operator.invoke(context, event) == {"CANCELLED"} and "shows frame 3" in messages.pop()
+    operator._clicked = []
+    assert operator.modal(context, event) == {"CANCELLED"} and "shows frame 3" in messages.pop() and not done
+    user.frame_start = 1
+    operator.modal(context, event)
+    assert done and not messages
 
 
 @pytest.mark.parametrize(
