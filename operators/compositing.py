@@ -24,10 +24,10 @@ class _Add(OnDepth):
         return f"{node.label or node.name} of {depth.label('', shot).strip()}"
 
     def complete(self, context, depth):
-        """Say where the clip's chain does not show in the output."""
-        sentence = compositing.beside(context.scene, depth)
-        if sentence is not None:
-            self.report({"WARNING"}, sentence)
+        """Say where the clip's chain does not show in the output, or shows the clip at other frames than its depth."""
+        for sentence in (compositing.beside(context.scene, depth), compositing.out_of_step(context.scene, depth)):
+            if sentence is not None:
+                self.report({"WARNING"}, sentence)
 
 
 class FATHOM_OT_add_compositing_fog(_Add, bpy.types.Operator):

@@ -1,7 +1,7 @@
 """Depth in the compositor: a node group of the shot's depth, and effects built on it."""
 
 from .chain import show_fit
-from .clips import beside
+from .clips import beside, out_of_step
 from .depth_group import depth_group
 from .depth_of_field import add_depth_of_field, focus_at, max_blur_of
 from .fog import add_fog
@@ -28,5 +28,6 @@ __all__ = [
     "focus_at",
     "lamp_of",
     "max_blur_of",
+    "out_of_step",
     "show_fit",
 ]

@@ -17,6 +17,7 @@ import bpy
 
 from .. import nodes, tags
 from ..depth import Depth, disparity_image, find_disparity_image
+from ..viewing import shown as viewed
 from . import compositor_nodes, tree
 from .depth_group import KIND as DEPTH_KIND
 from .tree import CLIP, FRAMES, SWITCH_KIND, Setup, Socket, upstream
@@ -183,6 +184,40 @@ def beside(scene: bpy.types.Scene, depth: Depth) -> str | None:
         f"{depth.name} has frames in common with {others}, which the compositor's output goes on showing: "
         f"{depth.name} got a chain of its own; lay one over the other there, or add it in a scene of its own."
     )
+
+
+def out_of_step(scene: bpy.types.Scene, depth: Depth) -> str | None:
+    """One sentence where a node that shows a clip to the effects by its depth shows other frames of it; else None.
+
+    Fathom's own nodes are brought in step; where the artist's begin, only the artist knows.
+    """
+    scene_tree, image = compositor_nodes.find_scene_tree(scene), find_disparity_image(depth)
+    if scene_tree is None or image is None:
+        return None
+    effects = [n for n in scene_tree.nodes if n.get(tags.DEPTH) == image and n.get(tags.KIND)]
+    first, last, offset = _frames_of(depth)
+    for node in set().union(*map(upstream, effects)):
+        if not tree.shows_clip(node, depth):
+            continue
+        for frame in (first, last):
+            found = _frame_at(node, depth, frame)
+            if found is not None and found != frame - offset:
+                is_clip = node.bl_idname == "CompositorNodeMovieClip"
+                where = "the clip's Start Frame" if is_clip else "the node's Frames, Start Frame and Offset"
+                return (
+                    f"{node.label or node.name} shows frame {found} of {depth.name} at frame {frame} of the timeline, "
+                    f"where the depth is that of frame {frame - offset}: set {where}, or the depth's Frame Offset, so "
+                    "that both are one."
+                )
+    return None
+
+
+def _frame_at(node: bpy.types.Node, depth: Depth, frame: int) -> int | None:
+    """The source frame that a node of a clip shows; None where it shows one alone, or one that is not known."""
+    if node.bl_idname == "CompositorNodeMovieClip":
+        return viewed.clip_frame_at(node.clip, depth.source, frame)
+    is_played = node.image.source in ("SEQUENCE", "MOVIE") and node.use_auto_refresh and node.frame_duration
+    return viewed.frame_at(node, frame) if is_played else None
 
 
 def _frames_of(depth: Depth) -> tuple[int, int, int]:

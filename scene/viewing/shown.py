@@ -285,10 +285,16 @@ def frame_of(user: Any, scene: bpy.types.Scene) -> int:
     """The frame of a movie or sequence that an image user shows: an editor whose image was chosen by hand, or with a
     node, has Blender's first settings, and shows others than `image_editor.show` has it show.
     """
-    length = user.frame_duration
-    if user.frame_current or not user.use_auto_refresh or not length:  # 0 until a frame is shown by new settings
+    # 0 until a frame is shown by new settings
+    if user.frame_current or not user.use_auto_refresh or not user.frame_duration:
         return user.frame_current
-    frame = scene.frame_current - user.frame_start + 1
+    return frame_at(user, scene.frame_current)
+
+
+def frame_at(user: Any, scene_frame: int) -> int:
+    """The frame of a movie or sequence that an image user, or a node that has its properties, goes to."""
+    length = user.frame_duration
+    frame = scene_frame - user.frame_start + 1
     frame = (frame - 1) % length + 1 if user.use_cyclic else min(max(frame, 0), length)
     return frame + user.frame_offset
 
@@ -324,11 +330,15 @@ def _in_clip_editor(viewed: Viewed, space: bpy.types.SpaceClipEditor) -> Place |
         return None
     if space.show_stable and clip.tracking.stabilization.use_2d_stabilization:
         return None  # the clip is shown turned and shifted
-    first = _first_of_clip(clip, viewed.plate)
-    if first is None:
-        return None
     # Its own frame: from Blender 5.0 on another scene than the window's may be what is played.
-    return Place(SQUARE, space.clip_user.frame_current - clip.frame_start + first + clip.frame_offset)
+    frame = clip_frame_at(clip, viewed.plate, space.clip_user.frame_current)
+    return None if frame is None else Place(SQUARE, frame)
+
+
+def clip_frame_at(clip: bpy.types.MovieClip, plate: Source, scene_frame: int) -> int | None:
+    """The source frame of a plate that a clip of it shows; None where Blender does not find its frames."""
+    first = _first_of_clip(clip, plate)
+    return None if first is None else scene_frame - clip.frame_start + first + clip.frame_offset
 
 
 def _in_sequencer(viewed: Viewed, scene: bpy.types.Scene) -> Place | None:

@@ -3,6 +3,7 @@
 import itertools
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import bpy
 import compositor
@@ -10,6 +11,7 @@ import depth_maker
 import numpy as np
 import pytest
 from bl_ext.dev.fathom.inference.contract import depth_sequence
+from bl_ext.dev.fathom.operators import compositing as operators
 from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene import nodes, plate
 from bl_ext.dev.fathom.scene.compositing import (
@@ -19,6 +21,7 @@ from bl_ext.dev.fathom.scene.compositing import (
     add_z_combine,
     beside,
     compositor_nodes,
+    out_of_step,
 )
 from bl_ext.dev.fathom.scene.compositing.tree import is_of, shows_clip
 
@@ -261,6 +264,35 @@ def test_a_clip_of_the_artists_own_nodes_is_found_by_its_file(tmp_path, empty_fi
     assert nodes.input_of(first, "Image").links[0].from_socket == mixed
     assert nodes.input_of(second, "Image").links[0].from_socket == sockets[1]
     assert second in feeding(mixed.node)
+
+
+@pytest.mark.parametrize("form", ["Image", "MovieClip"])
+def test_a_node_of_the_artists_that_shows_other_frames_than_the_depth_is_said(tmp_path, empty_file, form):
+    """An effect there has the depth of other frames; what a node shows is the artist's."""
+    depth = make(tmp_path, 40, offset=10)
+    scene, path = empty_file, str(tmp_path / "plate" / "plate.0001.png")
+    tree = compositor_nodes.scene_tree(scene)
+    if form == "Image":
+        image = bpy.data.images.load(path)
+        image.source = "SEQUENCE"
+        node = nodes.new(tree, "CompositorNodeImage", image=image)
+        node.frame_start, node.frame_offset, node.frame_duration, node.use_auto_refresh = 1, 0, 5, True
+    else:
+        node = nodes.new(tree, "CompositorNodeMovieClip", clip=bpy.data.movieclips.load(path))
+    node.label = "street"
+    nodes.feed(compositor_nodes.result(tree), nodes.output_of(node, "Image"))
+    assert out_of_step(scene, depth) is None, "nothing has depth"
+    fog(scene, depth, RED)
+    sentence = out_of_step(scene, depth)
+    assert sentence.startswith("street shows frame ") and "Start Frame" in sentence and "that of frame 1:" in sentence
+    messages = []
+    operator = SimpleNamespace(report=lambda kinds, text: messages.append(text))
+    operators.FATHOM_OT_add_compositing_fog.complete(operator, SimpleNamespace(scene=scene), depth)
+    assert messages == [sentence]
+    (node if form == "Image" else node.clip).frame_start = 11
+    assert out_of_step(scene, depth) is None
+    compositor.prepare(scene, SIZE)
+    np.testing.assert_allclose(shown(scene, tmp_path, 13), fogged(40, 3, RED), atol=2e-3)
 
 
 def test_a_clip_in_two_scenes_at_different_frames_has_its_depth_at_its_frames_in_both(tmp_path, empty_file):
