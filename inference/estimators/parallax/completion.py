@@ -117,7 +117,7 @@ def fit(
     *,
     sinks: bool,
     ground: Callable[[int], NDArray[np.float32]] | None = None,
-    real: Callable[[int], NDArray[np.bool_]] | None = None,
+    real: Callable[[int, NDArray[np.float32], NDArray[np.float32]], NDArray[np.bool_]] | None = None,
     check: Callable[[], None],
 ) -> Fit:
     """Fit the learned disparity of a shot's `count` frames to the measured one.
@@ -131,7 +131,8 @@ def fit(
     ground : callable or None
         Frame to the inverse depth [H, W] of the ground, see `ground.inverse_depth`; None where there is none.
     real : callable or None
-        Frame to where [H, W] there is no mirror image, see `ground.mirrors_nothing`; None where that is not known.
+        Frame, with its measured inverse depth and weight, to where [H, W] there is no mirror image, see
+        `ground.mirrors_nothing`; None where that is not known.
     check : callable
         Called for each frame that is read; may raise to end the work.
 
@@ -153,9 +154,8 @@ def fit(
             unused |= level_ground.below(inverse_depth, ground(frame))
         elif ground is not None and wide is not None:
             seen = _applied(wide[frame], bins, _places(bins))
-            inverse_depth, _ = level_ground.without_mirrored(
-                inverse_depth, ground(frame), seen, None if real is None else real(frame)
-            )
+            sees_through = None if real is None else real(frame, inverse_depth, weight)
+            inverse_depth, _ = level_ground.without_mirrored(inverse_depth, ground(frame), seen, sees_through)
         return inverse_depth, np.where(unused, np.float32(0), weight), bins
 
     slope, shift, deviation = _line(read, count)

@@ -428,7 +428,7 @@ def _fit(shot: Shot, scene: ShotData) -> None:
         len(scene.views),
         sinks=scene.sinks,
         ground=lambda frame: ground.inverse_depth(plane, scene.views, frame),
-        real=lambda frame: ground.mirrors_nothing(*shot_data.measured(scene, frame)[:2], plane, scene.views, frame),
+        real=lambda frame, measured, weight: ground.mirrors_nothing(measured, weight, plane, scene.views, frame),
         check=shot.check,
     )
     found.save(kept)
