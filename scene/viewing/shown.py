@@ -200,15 +200,20 @@ def _look_for_entry(key: tuple[str, EntryKey]) -> Viewed | None:
         depth = depth_list.read(item)
     except DepthError:
         return None
+    name = wording.shown(f"{item.name}, {depth.sequence.estimator.replace('_', ' ').title()}", _LONGEST)
+    return _viewed(depth, name, plate_size(depth))
+
+
+def _viewed(depth: Depth, name: str, size: tuple[int, int]) -> Viewed:
     sequence = depth.sequence
     return Viewed(
-        name=wording.shown(f"{item.name}, {sequence.estimator.replace('_', ' ').title()}", _LONGEST),
+        name=name,
         folder=depth.folder,
         plate=depth.source,
         frame_offset=depth.frame_offset,
         first_frame=sequence.first_frame,
         last_frame=sequence.last_frame,
-        size=plate_size(depth),
+        size=size,
         job=sequence.fingerprint,
         shots=tuple(map(_brief, sequence.shots)),
     )
@@ -303,18 +308,8 @@ def require_in_step(depth: Depth, space: bpy.types.Space, scene: bpy.types.Scene
     """Problem where an editor shows a depth's plate at another frame than the depth has at the scene's: what is clicked
     in one would be measured in the other.
     """
-    sequence, frame = depth.sequence, depth.source_frame(scene.frame_current)
-    viewed = Viewed(
-        name=depth.name,
-        folder=depth.folder,
-        plate=depth.source,
-        frame_offset=depth.frame_offset,
-        first_frame=sequence.first_frame,
-        last_frame=sequence.last_frame,
-        size=(0, 0),
-        job=sequence.fingerprint,
-    )
-    in_clip = space.type == "CLIP_EDITOR"
+    frame, in_clip = depth.source_frame(scene.frame_current), space.type == "CLIP_EDITOR"
+    viewed = _viewed(depth, depth.name, (0, 0))  # its place in an editor does not depend on the size
     place = _place_of(viewed, space, scene) if in_clip or space.type == "IMAGE_EDITOR" else None
     if place is not None and place.frame != frame:
         hint = "set the clip's Start Frame or the depth's Frame Offset" if in_clip else "press View Depth here"
